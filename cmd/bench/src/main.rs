@@ -1,0 +1,4 @@
+//! cohbench: measure a door
+#![forbid(unsafe_code)]
+
+fn main() {}

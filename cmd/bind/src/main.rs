@@ -1,0 +1,4 @@
+//! cohbind: bind one path at another
+#![forbid(unsafe_code)]
+
+fn main() {}

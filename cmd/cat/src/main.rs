@@ -1,0 +1,4 @@
+//! cohcat: read files
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! Start, stop and inspect a hive
+#![forbid(unsafe_code)]
+
+fn main() {}

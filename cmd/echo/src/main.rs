@@ -1,0 +1,4 @@
+//! cohecho: write lines to a file
+#![forbid(unsafe_code)]
+
+fn main() {}

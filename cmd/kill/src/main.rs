@@ -1,0 +1,4 @@
+//! cohkill: stop workers
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! cohlog: show the hive's log
+#![forbid(unsafe_code)]
+
+fn main() {}

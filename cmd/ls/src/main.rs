@@ -1,0 +1,4 @@
+//! cohls: list files
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! cohmnt: mount a server at a path
+#![forbid(unsafe_code)]
+
+fn main() {}

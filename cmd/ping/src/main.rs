@@ -1,0 +1,4 @@
+//! cohping: measure round trips
+#![forbid(unsafe_code)]
+
+fn main() {}

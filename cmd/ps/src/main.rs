@@ -1,0 +1,4 @@
+//! cohps: list workers
+#![forbid(unsafe_code)]
+
+fn main() {}

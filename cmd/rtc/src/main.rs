@@ -1,0 +1,4 @@
+//! The manifest compiler
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! cohspawn: start workers
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! cohstat: describe files
+#![forbid(unsafe_code)]
+
+fn main() {}

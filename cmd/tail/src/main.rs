@@ -1,0 +1,4 @@
+//! cohtail: show last lines, follow
+#![forbid(unsafe_code)]
+
+fn main() {}

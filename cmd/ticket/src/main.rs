@@ -1,0 +1,4 @@
+//! cohticket: mint, narrow, seal, show and revoke tickets
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! Unmount a hive
+#![forbid(unsafe_code)]
+
+fn main() {}

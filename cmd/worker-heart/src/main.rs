@@ -1,0 +1,4 @@
+//! The heartbeat worker
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! The typed, resolved hive manifest and its validation
+#![forbid(unsafe_code)]

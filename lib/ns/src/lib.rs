@@ -1,0 +1,2 @@
+//! Mount tables: namespace files, path resolution, bind and mount
+#![forbid(unsafe_code)]

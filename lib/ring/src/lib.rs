@@ -1,0 +1,2 @@
+//! Bounded rings of records with absolute offsets
+#![forbid(unsafe_code)]

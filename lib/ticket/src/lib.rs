@@ -1,0 +1,2 @@
+//! Tickets: claims, signatures, attenuation, limits
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The door: sessions, mount tables, ticket checks, routing
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! The door: sessions, mount tables, ticket checks, routing
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Append-only streams under /log
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! Append-only streams under /log
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! The single authority: /queen and its observability files
+#![forbid(unsafe_code)]

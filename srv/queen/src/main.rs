@@ -1,0 +1,4 @@
+//! The single authority: /queen and its observability files
+#![forbid(unsafe_code)]
+
+fn main() {}

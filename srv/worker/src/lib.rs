@@ -1,0 +1,2 @@
+//! Worker telemetry: /worker and /shard
+#![forbid(unsafe_code)]

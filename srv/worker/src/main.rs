@@ -1,0 +1,4 @@
+//! Worker telemetry: /worker and /shard
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Fuzz targets for every decoder
+#![forbid(unsafe_code)]

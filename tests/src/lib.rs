@@ -1,0 +1,2 @@
+//! What crosses crates: conformance, hostile clients, faults, transcripts
+#![forbid(unsafe_code)]
