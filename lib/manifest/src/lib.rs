@@ -1,2 +1,24 @@
-//! The typed, resolved hive manifest and its validation
+//! The typed, resolved hive manifest: the one configuration that every server and command reads.
+//! Guarantees: what [`Manifest::from_cbor`] returns is byte for byte what the compiler wrote, so
+//! that one fingerprint names one configuration. Reads no file by itself; the compiler's half
+//! (TOML in, checks, resolved JSON and CBOR out) is behind the feature `std`.
+#![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod cbor;
+mod listener;
+mod types;
+
+pub use cbor::{Fingerprint, LoadError};
+pub use listener::{AddrError, Fids, Listener, ListenerKind, Overflow};
+pub use types::{
+    Client, FrameSchema, Hive, Log, Manifest, Ninep, Profile, Queen, Restart, Server, Target, Telemetry,
+    Tickets, Workers,
+};
+
+/// The schema that this source reads and writes.
+pub const SCHEMA: u32 = 1;

@@ -1,0 +1,274 @@
+//! The manifest's shape. Every field is resolved: there are no defaults here, the compiler's
+//! key table has them (one place), and a missing or unknown field is refused.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Listener;
+
+/// Everything that is configurable about one hive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this shape: [`crate::SCHEMA`].
+    pub schema: u32,
+    /// How strict the compiler was.
+    pub profile: Profile,
+    /// What the hive runs on.
+    pub target: Target,
+    /// The hive as a whole.
+    pub hive: Hive,
+    /// The enabled servers, in the order in which init starts them.
+    pub servers: Vec<Server>,
+    /// Role to the name of its file in bind/.
+    pub roles: BTreeMap<String, String>,
+    /// Role to its name space: includes expanded, servers that are not enabled left out,
+    /// `$subject` and `$shard` not yet expanded.
+    pub namespaces: BTreeMap<String, String>,
+    /// Where doors listen, `RUN/door` first.
+    pub listeners: Vec<Listener>,
+    /// Limits of the protocol.
+    pub ninep: Ninep,
+    /// Keys and bounds of tickets.
+    pub tickets: Tickets,
+    /// `/log`.
+    pub log: Log,
+    /// `/worker` and `/shard`.
+    pub telemetry: Telemetry,
+    /// `/queen`.
+    pub queen: Queen,
+    /// Worker programs and what a spawn gives when the command does not say.
+    pub workers: Workers,
+    /// How init restarts what died.
+    pub restart: Restart,
+    /// What commands do (spec 10.5).
+    pub client: Client,
+}
+
+/// How strict the compiler is: `release` refuses what is only fit for a bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Keys may be made on first start.
+    Dev,
+    /// Keys are named, secrets are by reference, the audit is on.
+    Release,
+}
+
+/// What the hive runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// Linux processes.
+    #[serde(rename = "hosted")]
+    Hosted,
+    /// seL4 on QEMU's `virt`.
+    #[serde(rename = "qemu-virt")]
+    QemuVirt,
+    /// seL4 on a Raspberry Pi 4 under U-Boot.
+    #[serde(rename = "pi4-uboot")]
+    Pi4Uboot,
+    /// seL4 on EC2 Arm machines.
+    #[serde(rename = "aws-arm64")]
+    AwsArm64,
+}
+
+/// The hive as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hive {
+    /// Its name, the audience of its tickets: 1..64 of `[a-z0-9-]`.
+    pub name: String,
+    /// What all servers may take together, KiB.
+    pub memory_kib: u64,
+}
+
+/// One enabled server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// `door`, `proc`, `log`, …; also the name of its socket under `RUN/srv`.
+    pub name: String,
+    /// The program that init starts, found beside init's own.
+    pub program: String,
+    /// Losing it makes the hive DEGRADED.
+    pub required: bool,
+    /// What each process of it may take, KiB.
+    pub memory_kib: u64,
+    /// Cores it may run on; empty: any.
+    pub affinity: Vec<u32>,
+    /// How many processes share the work.
+    pub count: u32,
+}
+
+/// Limits of the protocol (spec 1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ninep {
+    /// Largest frame, bytes, 256..8192.
+    pub msize: u32,
+    /// Requests in flight in one session.
+    pub tags_per_session: u32,
+    /// Live fids in one session.
+    pub fids_per_session: u32,
+    /// Sessions at one door.
+    pub sessions: u32,
+    /// Replies queued to a slow client, bytes.
+    pub queue_bytes: u64,
+    /// Requests queued to one server by a door, bytes.
+    pub channel_queue_bytes: u64,
+    /// A session silent for this long is closed; 0: never.
+    pub idle_s: u32,
+    /// A connection that has not attached by then is closed.
+    pub handshake_s: u32,
+    /// Frames of one session handled before the next one's turn.
+    pub batch_frames: u32,
+}
+
+/// Keys and bounds of tickets (spec 3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tickets {
+    /// The secret key by reference, `file:PATH` or `env:NAME`; `None`: `DATA/issuer.key`, which
+    /// init makes in the dev profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Public keys that are accepted: key id to 64 hex digits.
+    pub keys: BTreeMap<String, String>,
+    /// Scopes in one ticket.
+    pub max_scopes: u32,
+    /// Length of a scope's path, bytes.
+    pub max_scope_path: u32,
+    /// Largest rate of a scope, requests per second; 0: unlimited.
+    pub max_rate_per_s: u32,
+    /// Bytes a ticket may move; 0: unlimited.
+    pub bandwidth_bytes: u64,
+    /// Cursor resumptions; 0: unlimited.
+    pub cursor_resumes: u32,
+    /// Cursor advances; 0: unlimited.
+    pub cursor_advances: u32,
+}
+
+/// `/log`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Names of the streams; `queen.log` is always one.
+    pub streams: Vec<String>,
+    /// Size of each stream's ring, bytes, a power of two.
+    pub ring_bytes: u64,
+}
+
+/// `/worker` and `/shard` (spec 5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Size of a worker's ring, bytes, a power of two; allocated as it fills.
+    pub ring_bytes: u64,
+    /// Largest record, bytes.
+    pub record_bytes: u32,
+    /// All rings together, bytes.
+    pub budget_bytes: u64,
+    /// Bits of a shard label, 0..8.
+    pub shard_bits: u8,
+    /// Whether `/worker/<id>` exists beside the shard path.
+    pub worker_alias: bool,
+    /// Processes that split the shards.
+    pub worker_servers: u32,
+    /// Cursors survive a restart.
+    pub cursor_retain: bool,
+    /// What a record is.
+    pub frame_schema: FrameSchema,
+}
+
+/// What a telemetry record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FrameSchema {
+    /// A line.
+    Text,
+    /// A `telemetry-frame/v1`.
+    Cbor,
+}
+
+/// `/queen`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queen {
+    /// Longest command, bytes.
+    pub ctl_line_bytes: u32,
+    /// Acknowledgements kept for a reader of a ctl, bytes.
+    pub ack_bytes: u32,
+    /// Workers alive at once.
+    pub max_workers: u32,
+    /// Revoked ticket ids remembered.
+    pub revocations: u32,
+}
+
+/// Worker programs and what a spawn gives when the command does not say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workers {
+    /// Kind (`heartbeat`, `gpu`, …) to program.
+    pub programs: BTreeMap<String, String>,
+    /// Ticks until a worker is done; 0: until it is killed or its time is up.
+    pub ticks: u64,
+    /// Time between ticks.
+    pub period_ms: u64,
+    /// Life of a worker and of its ticket.
+    pub ttl_s: u64,
+    /// Requests a worker may make; 0: unlimited.
+    pub ops: u64,
+}
+
+/// How init restarts what died (spec 13.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restart {
+    /// First wait; doubled at each death.
+    pub backoff_ms: u64,
+    /// Longest wait.
+    pub backoff_max_ms: u64,
+    /// This many deaths …
+    pub deaths: u32,
+    /// … within this time make the hive DEGRADED.
+    pub window_s: u32,
+}
+
+/// What commands do (spec 10.5); `client.toml` says the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Pooled sessions for control.
+    pub pool_control: u32,
+    /// Pooled sessions for telemetry.
+    pub pool_telemetry: u32,
+    /// Attempts at a request that is safe to repeat.
+    pub retry_attempts: u32,
+    /// First wait between attempts; doubled each time.
+    pub retry_backoff_ms: u64,
+    /// Longest wait between attempts.
+    pub retry_backoff_max_ms: u64,
+    /// Silence after which a client asks whether the door is there.
+    pub heartbeat_s: u32,
+    /// How often a following reader looks for more.
+    pub tail_poll_ms: u64,
+    /// Deadline of one request.
+    pub deadline_ms: u64,
+    /// Bound of a recorded trace, bytes.
+    pub trace_max_bytes: u64,
+}
+
+impl Manifest {
+    /// The enabled server of that name.
+    pub fn server(&self, name: &str) -> Option<&Server> {
+        self.servers.iter().find(|server| server.name == name)
+    }
+
+    /// The name space of a role, `$subject` and `$shard` not yet expanded.
+    pub fn namespace(&self, role: &str) -> Option<&str> {
+        self.namespaces.get(role).map(String::as_str)
+    }
+}
