@@ -150,11 +150,14 @@ enum Relation<'t> {
 /// slashes only where the other side has one, too.
 fn relation<'t, S: AsRef<str>>(old: &'t str, lead: &str, tail: &[S]) -> Relation<'t> {
     let slash_at = |text: &str, at: usize| text.as_bytes().get(at) == Some(&b'/');
+    // Most often the lead is empty. A memcmp of nothing at an empty str's dangling address costs
+    // 100 ns on processors whose libc uses masked loads: the load's fault is suppressed, slowly.
+    let begins = |text: &str, start: &str| start.is_empty() || text.starts_with(start);
     if old.len() <= lead.len() {
-        let covers = lead.starts_with(old) && (old.len() == lead.len() || slash_at(lead, old.len()));
+        let covers = begins(lead, old) && (old.len() == lead.len() || slash_at(lead, old.len()));
         return if covers { Relation::Covers { lead_at: old.len(), tail_at: 0 } } else { Relation::Apart };
     }
-    if !old.starts_with(lead) || !slash_at(old, lead.len()) {
+    if !begins(old, lead) || !slash_at(old, lead.len()) {
         return Relation::Apart;
     }
     let mut at = lead.len();
