@@ -1,2 +1,14 @@
-//! 9P2000.L: wire codec, server engine, client engine, dialling
+//! 9P2000.L, bounded: the codec, the server engine, the client engine, and how to dial.
+//!
+//! Guarantees: nothing a peer sends panics, allocates without bound, or is answered twice. Does no
+//! input or output itself, except in `dial` (feature `std`).
+#![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+pub mod refusal;
+pub mod srv;
+pub mod wire;

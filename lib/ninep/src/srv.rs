@@ -1,0 +1,17 @@
+//! The server engine: sans-IO, one tree of declared files, any number of connections (spec 1.3).
+//!
+//! A server declares a [`Tree`], wraps it in an [`Engine`], and hands it bytes and the time. It never
+//! sees a fid, a tag, an unvalidated name or an oversized frame.
+
+mod engine;
+mod fids;
+mod frame;
+mod open;
+mod service;
+mod tree;
+
+pub use engine::{ConnId, Engine, Limits};
+pub use fids::Fids;
+pub use frame::{Framer, HEADER, Next, SKIP_MAX};
+pub use service::{Now, Op, Request, Service};
+pub use tree::{Blob, Call, Dir, File, Key, Node, QID_PATH_BITS, Token, Tree, Verdict, Who};

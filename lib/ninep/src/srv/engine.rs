@@ -1,0 +1,633 @@
+//! The protocol, once, for every server: frames in, replies out (spec 1.1–1.5). Sans-IO.
+
+use super::frame::{Framer, Next};
+use super::open::{Fid, Open};
+use super::service::{Now, Service};
+use super::tree::{At, Call, Kind, Token, Tree, Verdict, Who};
+use crate::refusal::{Refusal, Word};
+use crate::srv::fids::Fids;
+use crate::wire::{self, Attr, MSIZE_MIN, NOFID, READ_OVERHEAD, Rmsg, SetAttr, Statfs, Tmsg, VERSION};
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use hashbrown::HashMap;
+
+/// Bounds of one engine and its connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest frame.
+    pub msize: u32,
+    /// Live fids of one connection.
+    pub fids: usize,
+    /// Whether a clunked fid number may come back; the door's channels say no to strictness.
+    pub is_strict: bool,
+    /// Requests of one connection that wait behind a deferred one on the same fid.
+    pub waiting: usize,
+    /// Bytes of acknowledgements kept for one ctl, and for one open fid of it.
+    pub acks_bytes: usize,
+    /// Whether Rlerror carries its detail after the errno: on channels to a door, which strips it.
+    pub tells_detail: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            msize: wire::MSIZE_MAX,
+            fids: 1 << 20,
+            is_strict: false,
+            waiting: 1024,
+            acks_bytes: 4096,
+            tells_detail: false,
+        }
+    }
+}
+
+/// Names a connection of an engine.
+pub type ConnId = u32;
+
+/// The ctl files whose last acknowledgements are remembered at once.
+const ACK_FILES_MAX: usize = 1024;
+
+struct Conn {
+    framer: Framer,
+    has_version: bool,
+    fids: Fids<Fid>,
+    out: Vec<u8>,
+    sent: usize,
+    /// Deferred commands: their tag, name and fid.
+    deferred: Vec<(u16, Token, u32)>,
+    /// Requests on a fid that has a deferred one, in order.
+    waiting: VecDeque<(u32, Vec<u8>)>,
+}
+
+/// A write to a ctl that is not answered yet.
+struct Pending {
+    conn: ConnId,
+    tag: u16,
+    fid: u32,
+    /// The whole write, and where its undecided line begins.
+    data: Vec<u8>,
+    line: Lines,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Lines {
+    at: usize,
+    number: usize,
+}
+
+/// A tree, served to any number of connections.
+pub struct Engine<S> {
+    /// The files and their state.
+    pub tree: Tree<S>,
+    limits: Limits,
+    born_ms: u64,
+    conns: HashMap<ConnId, Conn>,
+    next_conn: ConnId,
+    next_serial: u64,
+    pending: HashMap<Token, Pending>,
+    acks: HashMap<(u16, u64), String>,
+}
+
+impl<S: Service> Engine<S> {
+    /// An engine over `tree`; `now` becomes the time stamp of its files.
+    pub fn new(tree: Tree<S>, limits: Limits, now: Now) -> Self {
+        Engine {
+            tree,
+            limits,
+            born_ms: now.wall_ms,
+            conns: HashMap::new(),
+            next_conn: 1,
+            next_serial: 1,
+            pending: HashMap::new(),
+            acks: HashMap::new(),
+        }
+    }
+
+    /// Opens a connection.
+    pub fn connect(&mut self) -> ConnId {
+        let id = self.next_conn;
+        self.next_conn += 1;
+        let conn = Conn {
+            framer: Framer::new(self.limits.msize),
+            has_version: false,
+            fids: Fids::new(self.limits.fids, self.limits.is_strict),
+            out: Vec::new(),
+            sent: 0,
+            deferred: Vec::new(),
+            waiting: VecDeque::new(),
+        };
+        self.conns.insert(id, conn);
+        id
+    }
+
+    /// Ends a connection; what it had deferred is decided without it.
+    pub fn disconnect(&mut self, id: ConnId) {
+        self.conns.remove(&id);
+        self.pending.retain(|_, pending| pending.conn != id);
+    }
+
+    /// Takes whole frames from the front of `input`; returns how many bytes it is done with, or None
+    /// where the connection must end.
+    pub fn feed(&mut self, id: ConnId, input: &[u8], now: Now) -> Option<usize> {
+        let mut used = 0;
+        loop {
+            let conn = self.conns.get_mut(&id)?;
+            let (n, next) = conn.framer.next(&input[used..]);
+            used += n;
+            match next {
+                Next::More => return Some(used),
+                Next::Close => return None,
+                Next::Refuse(tag, word) => {
+                    let refusal = Refusal::new(word, "frame size");
+                    error(&mut conn.out, tag, &refusal, self.limits.tells_detail);
+                }
+                Next::Frame(frame) => self.request(id, frame, now),
+            }
+        }
+    }
+
+    /// Replies that wait to be sent on a connection.
+    pub fn output(&self, id: ConnId) -> &[u8] {
+        self.conns.get(&id).map_or(&[], |conn| &conn.out[conn.sent..])
+    }
+
+    /// `n` bytes of [`Engine::output`] have been sent.
+    pub fn consume(&mut self, id: ConnId, n: usize) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.sent += n;
+        assert!(conn.sent <= conn.out.len(), "no more is sent than was there");
+        if conn.sent == conn.out.len() {
+            conn.out.clear();
+            conn.sent = 0;
+            // One slow moment must not cost its peak for ever.
+            conn.out.shrink_to(1 << 16);
+        }
+    }
+
+    /// Lets decided commands through; returns the connections that have something to send.
+    pub fn settle(&mut self, now: Now) -> Vec<ConnId> {
+        let mut touched = Vec::new();
+        loop {
+            let decided = self.tree.state.completions();
+            if decided.is_empty() {
+                return touched;
+            }
+            for (token, verdict) in decided {
+                let Some(pending) = self.pending.remove(&token) else { continue };
+                let (id, fid) = (pending.conn, pending.fid);
+                let Some(conn) = self.conns.get_mut(&id) else { continue };
+                conn.deferred.retain(|(_, name, _)| *name != token);
+                self.commands(pending, Some(verdict), now);
+                self.wake(id, fid, now);
+                if !touched.contains(&id) {
+                    touched.push(id);
+                }
+            }
+        }
+    }
+
+    /// Runs the requests that waited behind a deferred one on `fid`.
+    fn wake(&mut self, id: ConnId, fid: u32, now: Now) {
+        loop {
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            if conn.deferred.iter().any(|(_, _, busy)| *busy == fid) {
+                return;
+            }
+            let Some(i) = conn.waiting.iter().position(|(waits, _)| *waits == fid) else { return };
+            let Some((_, frame)) = conn.waiting.remove(i) else { return };
+            self.request(id, &frame, now);
+        }
+    }
+
+    fn request(&mut self, id: ConnId, frame: &[u8], now: Now) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let tells_detail = self.limits.tells_detail;
+        let (tag, msg) = match wire::decode_t(frame) {
+            Ok(decoded) => decoded,
+            Err(_) => {
+                let tag = u16::from_le_bytes([frame[5], frame[6]]);
+                // A message that only servers send, or that 9P2000.L does not have, is not malformed.
+                let word = if wire::is_request(frame[4]) { Word::Invalid } else { Word::Unsupported };
+                return error(&mut conn.out, tag, &Refusal::new(word, "malformed frame"), tells_detail);
+            }
+        };
+        if let Tmsg::Version { msize, version } = msg {
+            return self.version(id, tag, msize, version);
+        }
+        if !conn.deferred.is_empty() {
+            if let Tmsg::Flush { oldtag } = msg {
+                if let Some(i) = conn.deferred.iter().position(|(busy, _, _)| *busy == oldtag) {
+                    let (_, token, fid) = conn.deferred.swap_remove(i);
+                    self.pending.remove(&token);
+                    Rmsg::Flush.encode(tag, &mut conn.out);
+                    return self.wake(id, fid, now);
+                }
+                conn.waiting.retain(|(_, frame)| frame[5..7] != oldtag.to_le_bytes());
+            } else if conn.deferred.iter().any(|(busy, _, _)| *busy == tag) {
+                return error(
+                    &mut conn.out,
+                    tag,
+                    &Refusal::new(Word::Invalid, "tag in flight"),
+                    tells_detail,
+                );
+            } else if let Some(fid) = wire::fid_of(frame)
+                && conn.deferred.iter().any(|(_, _, busy)| *busy == fid)
+            {
+                if conn.waiting.len() >= self.limits.waiting {
+                    return error(
+                        &mut conn.out,
+                        tag,
+                        &Refusal::new(Word::Busy, "too many wait"),
+                        tells_detail,
+                    );
+                }
+                return conn.waiting.push_back((fid, frame.into()));
+            }
+        }
+        if !conn.has_version {
+            return error(&mut conn.out, tag, &Refusal::new(Word::Invalid, "Tversion first"), tells_detail);
+        }
+        if let Tmsg::Write { fid, offset, data } = msg
+            && let Ok(Fid { open: Some(open), at, .. }) = conn.fids.get_mut(fid)
+            && matches!(self.tree.file(*at).kind, Kind::Ctl { .. })
+        {
+            if let Err(refusal) = open.may_write_ctl(offset, data.len()) {
+                return error(&mut conn.out, tag, &refusal, tells_detail);
+            }
+            let pending = Pending { conn: id, tag, fid, data: data.into(), line: Lines::default() };
+            return self.commands(pending, None, now);
+        }
+        let mut turn = Turn {
+            tree: &mut self.tree,
+            fids: &mut conn.fids,
+            acks: &self.acks,
+            msize: conn.framer.msize,
+            now,
+            born_ms: self.born_ms,
+        };
+        if let Err(refusal) = turn.answer(tag, &msg, &mut conn.out) {
+            error(&mut conn.out, tag, &refusal, tells_detail);
+        }
+    }
+
+    fn version(&mut self, id: ConnId, tag: u16, msize: u32, version: &str) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        for (_, token, _) in conn.deferred.drain(..) {
+            self.pending.remove(&token);
+        }
+        conn.waiting.clear();
+        conn.fids.reset().for_each(drop);
+        conn.has_version = version == VERSION && msize >= MSIZE_MIN;
+        let msize = msize.min(self.limits.msize);
+        let version = if conn.has_version { VERSION } else { "unknown" };
+        if conn.has_version {
+            conn.framer.msize = msize;
+        }
+        Rmsg::Version { msize, version }.encode(tag, &mut conn.out);
+    }
+
+    /// Runs the lines of a ctl write from where it stands until one defers or fails, or all are done.
+    fn commands(&mut self, mut pending: Pending, mut decided: Option<Verdict>, now: Now) {
+        let Some(conn) = self.conns.get_mut(&pending.conn) else { return };
+        let Ok(Fid { at, who, open: Some(open) }) = conn.fids.get_mut(pending.fid) else { return };
+        let (at, who) = (*at, Rc::clone(who));
+        let is_only_line = !pending.data.trim_ascii_end().contains(&b'\n');
+        let outcome = loop {
+            let verdict = match decided.take() {
+                Some(verdict) => verdict,
+                None => {
+                    let Some(line) = pending.line.next(&pending.data) else { break Ok(()) };
+                    let (file, state) = self.tree.file_and_state(at);
+                    let Kind::Ctl { line: run, max_line } = &file.kind else { break Ok(()) };
+                    let token = Token { conn: pending.conn, serial: self.next_serial };
+                    let call = Call { key: at.key, who: &who, now, token };
+                    match check_line(line, *max_line) {
+                        Err(refusal) => Verdict::Refuse { verb: "CTL".into(), refusal },
+                        Ok(text) => match run(state, &call, text) {
+                            Verdict::Later => {
+                                self.next_serial += 1;
+                                conn.deferred.push((pending.tag, token, pending.fid));
+                                self.pending.insert(token, pending);
+                                return;
+                            }
+                            verdict => verdict,
+                        },
+                    }
+                }
+            };
+            let Some(mut ack) = verdict.line() else { break Ok(()) };
+            ack.push('\n');
+            open.push_ack(&ack, self.limits.acks_bytes);
+            remember(&mut self.acks, at, &ack, self.limits.acks_bytes);
+            if let Verdict::Refuse { refusal, .. } = verdict {
+                let number = pending.line.number;
+                break Err(if is_only_line {
+                    refusal
+                } else {
+                    Refusal::new(refusal.word, alloc::format!("line {number}: {}", refusal.detail))
+                });
+            }
+        };
+        let outcome = match outcome {
+            Ok(()) if pending.line.number == 0 => Err(Refusal::new(Word::Invalid, "no command in the write")),
+            other => other,
+        };
+        match outcome {
+            Ok(()) => Rmsg::Write { count: pending.data.len() as u32 }.encode(pending.tag, &mut conn.out),
+            Err(refusal) => error(&mut conn.out, pending.tag, &refusal, self.limits.tells_detail),
+        }
+    }
+}
+
+impl Lines {
+    /// The next line that is not blank.
+    fn next<'d>(&mut self, data: &'d [u8]) -> Option<&'d [u8]> {
+        while self.at < data.len() {
+            let rest = &data[self.at..];
+            let len = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+            self.at += len + 1;
+            let line = rest[..len].strip_suffix(b"\r").unwrap_or(&rest[..len]);
+            if !line.trim_ascii().is_empty() {
+                self.number += 1;
+                return Some(line);
+            }
+        }
+        None
+    }
+}
+
+fn check_line(line: &[u8], max_line: usize) -> Result<&str, Refusal> {
+    if line.len() > max_line {
+        return Err(Refusal::new(
+            Word::TooBig,
+            alloc::format!("{} bytes in a line; {max_line} allowed", line.len()),
+        ));
+    }
+    match core::str::from_utf8(line) {
+        Ok(text) if !text.contains('\0') => Ok(text),
+        Ok(_) => Err(Refusal::new(Word::Invalid, "a NUL in the line")),
+        Err(_) => Err(Refusal::new(Word::Invalid, "the line is not UTF-8")),
+    }
+}
+
+/// Keeps the last acknowledgements of a ctl for a fresh open.
+fn remember(acks: &mut HashMap<(u16, u64), String>, at: At, ack: &str, max: usize) {
+    let name = (at.node, at.key);
+    if !acks.contains_key(&name)
+        && acks.len() >= ACK_FILES_MAX
+        && let Some(any) = acks.keys().next().copied()
+    {
+        acks.remove(&any);
+    }
+    super::open::push_bounded(acks.entry(name).or_default(), ack, max);
+}
+
+fn error(out: &mut Vec<u8>, tag: u16, refusal: &Refusal, tells_detail: bool) {
+    let detail = if tells_detail { refusal.detail.as_ref() } else { "" };
+    Rmsg::Lerror { ecode: refusal.word.errno(), detail: wire::Detail(detail) }.encode(tag, out);
+}
+
+/// One request that is answered at once, with all that it may touch.
+struct Turn<'e, S> {
+    tree: &'e mut Tree<S>,
+    fids: &'e mut Fids<Fid>,
+    acks: &'e HashMap<(u16, u64), String>,
+    msize: u32,
+    now: Now,
+    born_ms: u64,
+}
+
+const S_IFDIR: u32 = 0o040_000;
+const S_IFREG: u32 = 0o100_000;
+/// `V9FS_MAGIC` of linux/magic.h: what statfs says a 9P file system is.
+const V9FS_MAGIC: u32 = 0x0102_1997;
+/// `P9_GETATTR_BASIC` of 9P2000.L: every field up to blocks.
+const GETATTR_BASIC: u64 = 0x7ff;
+/// The bits of Tsetattr's mask: size; and the times that a truncation carries along.
+const SETATTR_SIZE: u32 = 0x8;
+const SETATTR_TIMES: u32 = 0x10 | 0x20 | 0x40 | 0x80 | 0x100;
+
+impl<S> Turn<'_, S> {
+    fn answer(&mut self, tag: u16, msg: &Tmsg, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        match *msg {
+            Tmsg::Attach { fid, afid, uname, aname, n_uname } => {
+                let qid = self.attach(fid, afid, uname, aname, n_uname)?;
+                Rmsg::Attach { qid }.encode(tag, out);
+            }
+            Tmsg::Flush { .. } => Rmsg::Flush.encode(tag, out),
+            Tmsg::Walk { fid, newfid, ref names } => return self.walk(tag, fid, newfid, names, out),
+            Tmsg::Lopen { fid, flags } => {
+                let qid = self.open(fid, flags)?;
+                Rmsg::Lopen { qid, iounit: self.msize - READ_OVERHEAD }.encode(tag, out);
+            }
+            Tmsg::Read { fid, offset, count } => return self.read(tag, fid, offset, count, out),
+            Tmsg::Readdir { fid, offset, count } => return self.readdir(tag, fid, offset, count, out),
+            Tmsg::Write { fid, offset, data } => {
+                self.write(fid, offset, data)?;
+                Rmsg::Write { count: data.len() as u32 }.encode(tag, out);
+            }
+            Tmsg::Clunk { fid } => {
+                self.fids.remove(fid)?;
+                Rmsg::Clunk.encode(tag, out);
+            }
+            Tmsg::Getattr { fid, .. } => {
+                let (qid, attr) = self.getattr(fid)?;
+                Rmsg::Getattr { valid: GETATTR_BASIC, qid, attr }.encode(tag, out);
+            }
+            Tmsg::Setattr { fid, ref attr } => {
+                self.setattr(fid, attr)?;
+                Rmsg::Setattr.encode(tag, out);
+            }
+            Tmsg::Statfs { fid } => {
+                self.fids.get(fid)?;
+                let statfs =
+                    Statfs { kind: V9FS_MAGIC, bsize: self.msize, namelen: 255, ..Statfs::default() };
+                Rmsg::Statfs { statfs }.encode(tag, out);
+            }
+            Tmsg::Fsync { fid, .. } => {
+                self.fids.get(fid)?;
+                Rmsg::Fsync.encode(tag, out);
+            }
+            Tmsg::Remove { fid } => {
+                self.fids.remove(fid)?;
+                return Err(Word::Permission.into());
+            }
+            Tmsg::Lcreate { .. }
+            | Tmsg::Mkdir { .. }
+            | Tmsg::Symlink { .. }
+            | Tmsg::Mknod { .. }
+            | Tmsg::Link { .. }
+            | Tmsg::Rename { .. }
+            | Tmsg::Renameat { .. }
+            | Tmsg::Unlinkat { .. } => return Err(Word::Permission.into()),
+            _ => return Err(Word::Unsupported.into()),
+        }
+        Ok(())
+    }
+
+    fn attach(
+        &mut self,
+        fid: u32,
+        afid: u32,
+        uname: &str,
+        aname: &str,
+        n_uname: u32,
+    ) -> Result<wire::Qid, Refusal> {
+        if afid != NOFID {
+            return Err(Refusal::new(Word::Invalid, "this channel has no afid"));
+        }
+        self.fids.check_new(fid)?;
+        let who = Who::from_uname(uname, n_uname);
+        let at = self.tree.attach(aname, &who)?;
+        self.fids.insert(fid, Fid { at, who: Rc::new(who), open: None })?;
+        Ok(self.tree.qid(at))
+    }
+
+    fn walk(
+        &mut self,
+        tag: u16,
+        fid: u32,
+        newfid: u32,
+        names: &wire::Names,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let from = self.fids.get(fid)?;
+        if from.open.is_some() {
+            return Err(Refusal::new(Word::Invalid, "walk from an open fid"));
+        }
+        if newfid != fid {
+            self.fids.check_new(newfid)?;
+        }
+        let who = Rc::clone(&from.who);
+        let mut at = from.at;
+        let mut qids = heapless_qids();
+        for name in names.iter() {
+            match self.tree.step(at, name) {
+                Some(next) => at = next,
+                None if qids.is_empty() => return Err(Word::NotFound.into()),
+                None => {
+                    Rmsg::Walk { qids: wire::Qids::from(&qids[..]) }.encode(tag, out);
+                    return Ok(());
+                }
+            }
+            qids.push(self.tree.qid(at));
+        }
+        if newfid == fid {
+            self.fids.get_mut(fid)?.at = at;
+        } else {
+            self.fids.insert(newfid, Fid { at, who, open: None })?;
+        }
+        Rmsg::Walk { qids: wire::Qids::from(&qids[..]) }.encode(tag, out);
+        Ok(())
+    }
+
+    fn open(&mut self, fid: u32, flags: u32) -> Result<wire::Qid, Refusal> {
+        let fid = self.fids.get_mut(fid)?;
+        if fid.open.is_some() {
+            return Err(Refusal::new(Word::Invalid, "the fid is open"));
+        }
+        fid.open = Some(Open::new(self.tree, fid.at, &fid.who, flags, self.acks, self.now)?);
+        Ok(self.tree.qid(fid.at))
+    }
+
+    fn read(
+        &mut self,
+        tag: u16,
+        fid: u32,
+        offset: u64,
+        count: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let count = count.min(self.msize - READ_OVERHEAD) as usize;
+        let Fid { at, who, open } = self.fids.get_mut(fid)?;
+        let open = open.as_mut().ok_or_else(|| Refusal::new(Word::Invalid, "the fid is not open"))?;
+        let start = out.len();
+        let frame = Rmsg::begin_read(tag, out);
+        let body = out.len();
+        out.resize(body + count, 0);
+        match open.read(self.tree, *at, who, offset, &mut out[body..], self.now) {
+            Ok(n) => {
+                out.truncate(body + n);
+                Rmsg::end_read(frame, out);
+                Ok(())
+            }
+            Err(refusal) => {
+                out.truncate(start);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn readdir(
+        &mut self,
+        tag: u16,
+        fid: u32,
+        offset: u64,
+        count: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let count = count.min(self.msize - READ_OVERHEAD) as usize;
+        let Fid { at, open, .. } = self.fids.get_mut(fid)?;
+        let open = open.as_mut().ok_or_else(|| Refusal::new(Word::Invalid, "the fid is not open"))?;
+        let entries = open.entries(self.tree, *at, offset == 0)?;
+        let mut data = Vec::with_capacity(count);
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(entries.len());
+        for (i, (name, at)) in entries.iter().enumerate().skip(from) {
+            let qid = self.tree.qid(*at);
+            // DT_DIR and DT_REG of dirent.h.
+            let kind = if qid.kind & wire::QTDIR != 0 { 4 } else { 8 };
+            let entry = wire::Dirent { qid, offset: i as u64 + 1, kind, name };
+            if !entry.push(&mut data, count) {
+                break;
+            }
+        }
+        Rmsg::Readdir { data: &data }.encode(tag, out);
+        Ok(())
+    }
+
+    fn write(&mut self, fid: u32, offset: u64, data: &[u8]) -> Result<(), Refusal> {
+        let Fid { at, who, open } = self.fids.get_mut(fid)?;
+        let open = open.as_mut().ok_or_else(|| Refusal::new(Word::Invalid, "the fid is not open"))?;
+        open.write(self.tree, *at, who, offset, data, self.now)
+    }
+
+    fn setattr(&mut self, fid: u32, attr: &SetAttr) -> Result<(), Refusal> {
+        let at = self.fids.get(fid)?.at;
+        let sets_size_only =
+            attr.valid & SETATTR_SIZE != 0 && attr.valid & !(SETATTR_SIZE | SETATTR_TIMES) == 0;
+        match self.tree.file(at).kind {
+            Kind::Ctl { .. } | Kind::Value { .. } if sets_size_only && attr.size == 0 => Ok(()),
+            _ => Err(Word::Permission.into()),
+        }
+    }
+
+    fn getattr(&mut self, fid: u32) -> Result<(wire::Qid, Attr), Refusal> {
+        let Fid { at, who, open } = self.fids.get(fid)?;
+        let size = match open {
+            Some(open) => open.size(self.tree, *at, who, self.now)?,
+            None => super::open::size(self.tree, *at, who, self.now)?,
+        };
+        let file = self.tree.file(*at);
+        let (kind, nlink) = if matches!(file.kind, Kind::Dir { .. }) { (S_IFDIR, 2) } else { (S_IFREG, 1) };
+        let time = (self.born_ms / 1000, (self.born_ms % 1000) * 1_000_000);
+        let attr = Attr {
+            mode: kind | file.mode,
+            nlink,
+            size,
+            blksize: u64::from(self.msize),
+            blocks: size.div_ceil(512),
+            atime: time,
+            mtime: time,
+            ctime: time,
+            ..Attr::default()
+        };
+        Ok((self.tree.qid(*at), attr))
+    }
+}
+
+/// Room for the qids of one walk.
+fn heapless_qids() -> Vec<wire::Qid> {
+    Vec::with_capacity(8)
+}
