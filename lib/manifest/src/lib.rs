@@ -10,10 +10,14 @@ extern crate alloc;
 extern crate std;
 
 mod cbor;
+#[cfg(feature = "std")]
+pub mod compile;
 mod listener;
 mod types;
 
 pub use cbor::{Fingerprint, LoadError};
+#[cfg(feature = "std")]
+pub use compile::{Additions, ClientConfig, Compiled, Problem, compile, compile_with};
 pub use listener::{AddrError, Fids, Listener, ListenerKind, Overflow};
 pub use types::{
     Client, FrameSchema, Hive, Log, Manifest, Ninep, Profile, Queen, Restart, Server, Target, Telemetry,

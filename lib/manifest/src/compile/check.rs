@@ -1,0 +1,275 @@
+//! What no single value can be blamed for: limits that do not fit each other, keys that are
+//! missing, listeners that overlap, what a release may not say.
+
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+use super::problem::Problem;
+use super::read::Lines;
+use super::served::{self, SERVERS};
+use crate::{Listener, ListenerKind, Manifest, Profile};
+
+/// Bytes of a Twrite that are not data (spec 1.1).
+const WRITE_OVERHEAD: u32 = 23;
+/// What the door needs for one idle session.
+const SESSION_KIB: u64 = 32;
+
+pub(crate) fn check(manifest: &Manifest, lines: &Lines, problems: &mut Vec<Problem>) {
+    let mut check = Check { manifest, lines, problems };
+    check.servers();
+    check.memory();
+    check.records_fit_frames();
+    check.shards();
+    check.pairs();
+    check.listeners();
+    check.keys();
+    if manifest.profile == Profile::Release {
+        check.release();
+    }
+}
+
+struct Check<'a> {
+    manifest: &'a Manifest,
+    lines: &'a Lines,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, key: &str, what: &str) {
+        self.problems.push(self.lines.problem(key, what));
+    }
+
+    fn servers(&mut self) {
+        for served in SERVERS.iter().filter(|served| served.core) {
+            if self.manifest.server(served.name).is_none() {
+                self.wrong(&format!("servers.{}", served.name), "not enabled; a hive cannot be without it");
+            }
+        }
+        for server in &self.manifest.servers {
+            let key = format!("servers.{}", server.name);
+            if !served::find(&server.name).is_some_and(|served| served.is_built()) {
+                let built: Vec<&str> = SERVERS.iter().filter(|s| s.is_built()).map(|s| s.name).collect();
+                self.wrong(&key, &format!("not part of this build; {} are", built.join(", ")));
+            }
+            let count = server.count;
+            match server.name.as_str() {
+                "door" => {}
+                "worker" if count != self.manifest.telemetry.worker_servers => {
+                    let servers = self.manifest.telemetry.worker_servers;
+                    self.wrong(
+                        &format!("{key}.count"),
+                        &format!(
+                            "{count} found; telemetry.worker_servers says {servers}: leave this key out"
+                        ),
+                    );
+                }
+                "worker" => {}
+                _ if count != 1 => {
+                    self.wrong(&format!("{key}.count"), &format!("{count} found; 1 allowed"));
+                }
+                _ => {}
+            }
+        }
+        if self.manifest.roles.is_empty() {
+            self.wrong("roles", "missing; name at least queen's bind file");
+        }
+    }
+
+    fn memory(&mut self) {
+        let of = |name: &str| {
+            self.manifest
+                .server(name)
+                .map_or(0, |server| server.memory_kib.saturating_mul(server.count.into()))
+        };
+        let all: u64 =
+            self.manifest.servers.iter().map(|server| of(&server.name)).fold(0, u64::saturating_add);
+        let (log, worker, door) = (of("log"), of("worker"), of("door"));
+        let (hive, rings) = (self.manifest.hive.memory_kib, &self.manifest.log);
+        if all > hive {
+            self.wrong("hive.memory_kib", &format!("{hive} found; the servers' memory_kib add up to {all}"));
+        }
+        let streams = rings.ring_bytes.saturating_mul(rings.streams.len() as u64) >> 10;
+        if self.manifest.server("log").is_some() && streams > log {
+            self.wrong(
+                "log.ring_bytes",
+                &format!("{streams} KiB for all streams found; servers.log has {log} KiB"),
+            );
+        }
+        let budget = self.manifest.telemetry.budget_bytes >> 10;
+        if self.manifest.server("worker").is_some() && budget > worker {
+            self.wrong(
+                "telemetry.budget_bytes",
+                &format!("{budget} KiB found; servers.worker has {worker} KiB"),
+            );
+        }
+        let (sessions, doors) =
+            (self.manifest.ninep.sessions, self.manifest.server("door").map_or(1, |s| s.count));
+        let need = SESSION_KIB * u64::from(sessions) * u64::from(doors);
+        if self.manifest.server("door").is_some() && need > door {
+            self.wrong("ninep.sessions", &format!("{sessions} found; at {SESSION_KIB} KiB each that is {need} KiB, and servers.door has {door} KiB"));
+        }
+        if !self.manifest.log.streams.iter().any(|stream| stream == "queen.log") {
+            self.wrong("log.streams", "no queen.log found; the hive's own log is among them");
+        }
+        let mut streams = self.manifest.log.streams.clone();
+        streams.sort();
+        if let Some(twice) = streams.windows(2).find(|pair| pair[0] == pair[1]) {
+            self.wrong("log.streams", &format!("{:?} found twice", twice[0]));
+        }
+    }
+
+    fn records_fit_frames(&mut self) {
+        let msize = self.manifest.ninep.msize;
+        let room = msize - WRITE_OVERHEAD;
+        for (key, bytes) in [
+            ("telemetry.record_bytes", self.manifest.telemetry.record_bytes),
+            ("queen.ctl_line_bytes", self.manifest.queen.ctl_line_bytes),
+        ] {
+            if bytes > room {
+                self.wrong(
+                    key,
+                    &format!("{bytes} found; a write holds {room} bytes with ninep.msize = {msize}"),
+                );
+            }
+        }
+        let (ring, record) = (self.manifest.telemetry.ring_bytes, self.manifest.telemetry.record_bytes);
+        if u64::from(record) > ring {
+            self.wrong("telemetry.record_bytes", &format!("{record} found; telemetry.ring_bytes is {ring}"));
+        }
+        let budget = self.manifest.telemetry.budget_bytes;
+        if ring > budget {
+            self.wrong("telemetry.ring_bytes", &format!("{ring} found; telemetry.budget_bytes is {budget}"));
+        }
+    }
+
+    fn shards(&mut self) {
+        let telemetry = &self.manifest.telemetry;
+        let (servers, most) = (telemetry.worker_servers, 1u32 << telemetry.shard_bits);
+        if !servers.is_power_of_two() || servers > most {
+            self.wrong(
+                "telemetry.worker_servers",
+                &format!(
+                    "{servers} found; a power of two up to {most} allowed with shard_bits = {}",
+                    telemetry.shard_bits
+                ),
+            );
+        }
+    }
+
+    fn pairs(&mut self) {
+        let (restart, client) = (&self.manifest.restart, &self.manifest.client);
+        for (key, most, least) in [
+            ("restart.backoff_max_ms", restart.backoff_max_ms, restart.backoff_ms),
+            ("client.retry_backoff_max_ms", client.retry_backoff_max_ms, client.retry_backoff_ms),
+        ] {
+            if most < least {
+                self.wrong(key, &format!("{most} found; the first wait is {least} already"));
+            }
+        }
+    }
+
+    fn listeners(&mut self) {
+        if self.manifest.listeners.is_empty() {
+            self.wrong("listeners", "missing; declare [[listeners]] kind = \"unix\", addr = \"door\"");
+        }
+        for (i, listener) in self.manifest.listeners.iter().enumerate() {
+            let key = |name: &str| format!("listeners[{i}].{name}");
+            if let Err(what) = listener.check() {
+                self.wrong(&key("addr"), &what);
+            }
+            let tls = listener.kind == ListenerKind::Tls;
+            for (name, given) in [("cert", listener.cert.is_some()), ("key", listener.key.is_some())] {
+                if tls && !given {
+                    self.wrong(&key(name), "missing; a tls listener needs cert and key");
+                } else if !tls && given {
+                    self.wrong(&key(name), &format!("found; a {} listener has none", listener.kind.word()));
+                }
+            }
+            if listener.local_queen && listener.kind != ListenerKind::Unix {
+                let what = "true found; only a unix listener knows its client's user";
+                self.wrong(&key("local_queen"), what);
+            }
+            if listener.kind == ListenerKind::Unix && is_inits(&listener.addr) {
+                let what = format!("{:?} found; init keeps a file of its own there", listener.addr);
+                self.wrong(&key("addr"), &what);
+            }
+            for (j, other) in self.manifest.listeners[..i].iter().enumerate() {
+                if overlap(listener, other) {
+                    let what =
+                        format!("{:?} found; listeners[{j}] has {:?} already", listener.addr, other.addr);
+                    self.wrong(&key("addr"), &what);
+                }
+            }
+        }
+    }
+
+    fn keys(&mut self) {
+        let tickets = &self.manifest.tickets;
+        if tickets.issuer.is_some() && tickets.keys.is_empty() {
+            self.wrong("tickets.keys", "missing; tickets.issuer signs, and no public key is accepted: add [tickets.keys] ID = \"64 hex digits\"");
+        }
+        if self.manifest.profile == Profile::Release {
+            if tickets.issuer.is_none() {
+                self.wrong(
+                    "tickets.issuer",
+                    "missing; profile release makes no key: file:PATH or env:NAME allowed",
+                );
+            }
+            if tickets.keys.is_empty() && tickets.issuer.is_none() {
+                self.wrong(
+                    "tickets.keys",
+                    "missing; profile release makes no key: add [tickets.keys] ID = \"64 hex digits\"",
+                );
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        if self.manifest.tickets.keys.contains_key("dev") {
+            self.wrong("tickets.keys.dev", "a dev key found; profile release accepts none: name the key otherwise, and keep its secret off this machine");
+        }
+        let mut references: Vec<(String, &Option<String>)> = Vec::new();
+        references.push(("tickets.issuer".into(), &self.manifest.tickets.issuer));
+        for (i, listener) in self.manifest.listeners.iter().enumerate() {
+            references.push((format!("listeners[{i}].cert"), &listener.cert));
+            references.push((format!("listeners[{i}].key"), &listener.key));
+        }
+        for (key, reference) in references {
+            if let Some(path) = reference.as_deref().and_then(|text| text.strip_prefix("file:"))
+                && is_fixture(path)
+            {
+                self.wrong(
+                    &key,
+                    &format!(
+                        "{path:?} found; profile release takes no key from a test's or a temporary directory"
+                    ),
+                );
+            }
+        }
+        if self.lines.has("servers.audit") && self.manifest.server("audit").is_none() {
+            self.wrong("servers.audit.enabled", "false found; profile release keeps the audit on");
+        }
+    }
+}
+
+/// Names in the run directory that init uses.
+fn is_inits(addr: &str) -> bool {
+    let first = addr.split('/').next().unwrap_or_default();
+    matches!(first, "srv" | "ns" | "tables" | "lock" | "coh.log" | "client.toml" | "topology.json")
+        || first.starts_with("manifest.")
+}
+
+fn overlap(a: &Listener, b: &Listener) -> bool {
+    let wild = |host: &str| matches!(host, "0.0.0.0" | "::" | "*");
+    match (a.host_port(), b.host_port()) {
+        (Some((host, port)), Some((other, at))) => port == at && (host == other || wild(host) || wild(other)),
+        (None, None) => a.addr == b.addr,
+        _ => false,
+    }
+}
+
+fn is_fixture(path: &str) -> bool {
+    path.starts_with("/tmp/")
+        || path.split('/').any(|part| matches!(part, "test" | "tests" | "testdata" | "fixture" | "fixtures"))
+}

@@ -1,0 +1,145 @@
+//! What is written from a resolved manifest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::served;
+use super::tables;
+use crate::{Client, Fingerprint, Manifest};
+
+/// `client.toml`: what commands load (spec 10.5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    /// The hive's name.
+    pub hive: String,
+    /// Fingerprint of the manifest; `/proc/version` shows the hive's.
+    pub manifest: String,
+    /// Largest frame to ask for, bytes.
+    pub msize: u32,
+    /// The client policy.
+    pub client: Client,
+}
+
+impl ClientConfig {
+    /// Reads `client.toml`; the error is a sentence.
+    pub fn parse(text: &str) -> Result<ClientConfig, String> {
+        toml::from_str(text).map_err(|error| error.message().to_string())
+    }
+}
+
+pub(crate) fn files(manifest: &Manifest, fingerprint: Fingerprint) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    files.insert("manifest.cbor".to_string(), manifest.to_cbor());
+    files.insert("manifest.json".to_string(), json_text(&serde_json::to_value(manifest)).into_bytes());
+    files.insert("manifest.sha256".to_string(), format!("{fingerprint}  manifest.cbor\n").into_bytes());
+    files.insert("client.toml".to_string(), client(manifest, fingerprint).into_bytes());
+    files.insert("topology.json".to_string(), topology(manifest, fingerprint).into_bytes());
+    for (role, text) in &manifest.namespaces {
+        files.insert(format!("ns/{role}"), text.clone().into_bytes());
+    }
+    for (name, text) in tables::of(manifest) {
+        files.insert(format!("tables/{name}.mdoc"), text.into_bytes());
+    }
+    files
+}
+
+fn client(manifest: &Manifest, fingerprint: Fingerprint) -> String {
+    let config = ClientConfig {
+        hive: manifest.hive.name.clone(),
+        manifest: fingerprint.to_string(),
+        msize: manifest.ninep.msize,
+        client: manifest.client.clone(),
+    };
+    let text = toml::to_string(&config).unwrap_or_default();
+    format!("# Written by coh-rtc(8) from the hive's manifest.\n{text}")
+}
+
+/// Who may talk to whom: one channel per pair, with the roots that go through it. Doors reach
+/// what clients may see; a server, another's internal root; init asks each whether it answers.
+fn topology(manifest: &Manifest, fingerprint: Fingerprint) -> String {
+    let mut channels: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    let enabled = |name: &str| name == "init" || manifest.server(name).is_some();
+    for server in &manifest.servers {
+        let Some(served) = served::find(&server.name) else { continue };
+        channels.entry(("init", served.name)).or_default().insert("");
+        for root in served.roots {
+            // The door's own files never leave its process.
+            if served.name != "door" {
+                channels.entry(("door", served.name)).or_default().insert(root.name);
+            }
+        }
+        for (to, root) in served.talks_to.iter().filter(|(to, _)| enabled(to)) {
+            channels.entry((served.name, to)).or_default().insert(root);
+        }
+    }
+    for (to, root) in [("log", "sink"), ("queen", "in")] {
+        if enabled(to) {
+            channels.entry(("init", to)).or_default().insert(root);
+        }
+    }
+    let channels: Vec<serde_json::Value> = channels
+        .iter()
+        .map(|((from, to), roots)| json!({ "from": from, "to": to, "roots": roots }))
+        .collect();
+    let servers: Vec<serde_json::Value> = manifest
+        .servers
+        .iter()
+        .map(|server| json!({ "name": server.name, "program": server.program, "count": server.count }))
+        .collect();
+    json_text(&Ok(json!({
+        "channels": channels,
+        "manifest": fingerprint.to_string(),
+        "servers": servers,
+    })))
+}
+
+/// Sorted keys, two spaces, a newline at the end.
+fn json_text(value: &Result<serde_json::Value, serde_json::Error>) -> String {
+    let mut text = String::new();
+    if let Ok(value) = value {
+        print(value, 0, &mut text);
+    }
+    text.push('\n');
+    text
+}
+
+/// By hand, because whether serde_json's maps are sorted is up to any crate of the build that
+/// switches its `preserve_order` on.
+fn print(value: &serde_json::Value, depth: usize, out: &mut String) {
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    match value {
+        serde_json::Value::Array(items) if !items.is_empty() => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                out.push_str(if i == 0 { "" } else { "," });
+                line(out, depth + 1);
+                print(item, depth + 1, out);
+            }
+            line(out, depth);
+            out.push(']');
+        }
+        serde_json::Value::Object(members) if !members.is_empty() => {
+            let members: BTreeMap<_, _> = members.iter().collect();
+            out.push('{');
+            for (i, (name, member)) in members.into_iter().enumerate() {
+                out.push_str(if i == 0 { "" } else { "," });
+                line(out, depth + 1);
+                print(&serde_json::Value::String(name.clone()), depth + 1, out);
+                out.push_str(": ");
+                print(member, depth + 1, out);
+            }
+            line(out, depth);
+            out.push('}');
+        }
+        leaf => out.push_str(&leaf.to_string()),
+    }
+}
