@@ -1,0 +1,66 @@
+//! What a server is told at its start: two directories, and in one of them the manifest.
+
+use manifest::Manifest;
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+
+/// A server's configuration: all of it.
+#[derive(Debug, Clone)]
+pub struct Boot {
+    /// The server's manifest name.
+    pub name: &'static str,
+    /// The run directory of the hive.
+    pub run: PathBuf,
+    /// Its data directory.
+    pub data: PathBuf,
+    /// The manifest in force.
+    pub manifest: Manifest,
+}
+
+/// Why a server cannot start, as a sentence.
+#[derive(Debug)]
+pub struct BootError(pub String);
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BootError {}
+
+impl Boot {
+    /// From `--run DIR --data DATA`, as init gives them.
+    pub fn from_args(name: &'static str, args: impl Iterator<Item = String>) -> Result<Boot, BootError> {
+        let (mut run, mut data) = (None, None);
+        let mut args = args.skip(1);
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--run" => run = args.next(),
+                "--data" => data = args.next(),
+                other => {
+                    return Err(BootError(format!(
+                        "{other}: no such option; coh up starts this server, with --run DIR --data DIR"
+                    )));
+                }
+            }
+        }
+        let (Some(run), Some(data)) = (run, data) else {
+            return Err(BootError(
+                "no --run DIR and --data DIR; this is a server of a hive, which coh up starts".into(),
+            ));
+        };
+        let path = PathBuf::from(&run).join("manifest.cbor");
+        let bytes = fs::read(&path)
+            .map_err(|error| BootError(format!("{}: {error}; coh up writes it", path.display())))?;
+        let manifest =
+            Manifest::from_cbor(&bytes).map_err(|error| BootError(format!("{}: {error}", path.display())))?;
+        Ok(Boot { name, run: run.into(), data: data.into(), manifest })
+    }
+
+    /// Where a server of the hive listens.
+    pub fn socket(&self, server: &str) -> PathBuf {
+        self.run.join("srv").join(server)
+    }
+}

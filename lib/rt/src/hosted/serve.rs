@@ -1,0 +1,69 @@
+//! A whole server: boot, loop, exit.
+
+use super::boot::{Boot, BootError};
+use super::clock;
+use super::host::Host;
+use super::poll::{Poll, Wish};
+use super::signals::Signals;
+use ninep::srv::{Service, Tree};
+use std::process::ExitCode;
+
+/// Serves the tree that `build` makes, until SIGTERM or SIGINT, or until init is gone.
+pub fn serve<S: Service>(
+    name: &'static str,
+    build: impl FnOnce(&Boot) -> Result<Tree<S>, BootError>,
+) -> ExitCode {
+    match run(name, build) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(name, &error),
+    }
+}
+
+/// Says why a process cannot go on.
+pub fn complain(name: &str, error: &BootError) -> ExitCode {
+    eprintln!("{name}: {error}");
+    ExitCode::FAILURE
+}
+
+const SIGNAL: u64 = 0;
+
+fn run<S: Service>(
+    name: &'static str,
+    build: impl FnOnce(&Boot) -> Result<Tree<S>, BootError>,
+) -> Result<(), BootError> {
+    let boot = Boot::from_args(name, std::env::args())?;
+    alone()?;
+    let io = |error: std::io::Error| BootError(format!("{}: {error}", boot.socket(name).display()));
+    let mut poll = Poll::new().map_err(io)?;
+    let mut signals = Signals::new(&[15, 2]).map_err(io)?;
+    for fd in signals.fds() {
+        poll.add(fd, SIGNAL, Wish::Read).map_err(io)?;
+    }
+    let mut host = Host::new(&boot, build(&boot)?, &poll).map_err(io)?;
+    let mut events = Vec::new();
+    loop {
+        let now = clock::now();
+        host.turn(&poll, now);
+        poll.wait(host.deadline_ms(), now, &mut events).map_err(io)?;
+        let now = clock::now();
+        for event in events.drain(..) {
+            if event.token == SIGNAL && !signals.take().is_empty() {
+                return Ok(());
+            }
+            host.event(&poll, event, now);
+        }
+    }
+}
+
+/// No core dumps, which would hold tickets; and no life without init.
+pub fn alone() -> Result<(), BootError> {
+    use rustix::process::{DumpableBehavior, Signal, getppid, set_dumpable_behavior};
+    let parent = getppid();
+    let said = |error: rustix::io::Errno| BootError(format!("prctl: {error}"));
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(said)?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(said)?;
+    if getppid() != parent {
+        return Err(BootError("init has ended before this server began".into()));
+    }
+    Ok(())
+}
