@@ -1,4 +1,11 @@
-//! The door: sessions, mount tables, ticket checks, routing
+//! The door's process.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match ninedoor::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => rt::complain("ninedoor", &error),
+    }
+}

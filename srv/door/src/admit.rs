@@ -1,0 +1,326 @@
+//! Who may come in, as what, and for how long: tickets at the attach, and their limits afterwards (spec 3.2).
+
+use crate::door::Door;
+use crate::facts::State;
+use crate::session::{At, Fid, Held, Root};
+use ninep::refusal::{Refusal, Word};
+use ninep::wire::{NOFID, Qid};
+use ns::{Table, Vars, shard_label};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use crate::ticket::{Bounds, Grant, Keys, Meter, Refused, Revocations, Role, Throttle, Token};
+
+/// Opens the stream to a server when the door first needs it; says whether it is open.
+pub type Dial = Box<dyn FnMut(u16, &str) -> bool>;
+
+/// What the door knows about tickets.
+pub struct Admission {
+    /// The audience of this hive's tickets.
+    pub hive: String,
+    /// Accepted issuer keys.
+    pub keys: Keys,
+    /// The manifest's bounds.
+    pub bounds: Bounds,
+    /// Peers that failed too often.
+    pub throttle: Throttle,
+    /// Revoked tickets.
+    pub revocations: Revocations,
+    /// False until the queen's list of revocations is here: till then no ticket is let in.
+    pub is_loaded: bool,
+    /// The user who runs the hive.
+    pub uid: u32,
+    /// How to reach a server.
+    pub dial: Option<Dial>,
+    /// One meter a ticket, shared by its sessions.
+    pub meters: HashMap<Rc<str>, Weak<RefCell<Meter>>>,
+}
+
+impl Admission {
+    /// What the manifest and the data directory say about tickets.
+    pub fn from_manifest(boot: &rt::Boot, dial: Dial) -> Result<Admission, rt::BootError> {
+        let tickets = &boot.manifest.tickets;
+        let mut keys = Keys::default();
+        let mut add = |id: &str, hex: &str| {
+            keys.add(id, hex).map_err(|why| rt::BootError(format!("tickets.keys.{id}: {why}")))
+        };
+        for (id, hex) in &tickets.keys {
+            add(id, hex)?;
+        }
+        // The key that init made for a bench hive: its public half lies beside it.
+        if let Ok(public) = std::fs::read_to_string(boot.data.join("issuer.pub")) {
+            let (id, hex) = public.trim().split_once(' ').unwrap_or(("", public.trim()));
+            add(id, hex)?;
+        }
+        Ok(Admission {
+            hive: boot.manifest.hive.name.clone(),
+            keys,
+            bounds: Bounds {
+                max_scopes: tickets.max_scopes as usize,
+                max_scope_path: tickets.max_scope_path as usize,
+                max_rate_per_s: tickets.max_rate_per_s,
+                bandwidth_bytes: tickets.bandwidth_bytes,
+                cursor_resumes: u64::from(tickets.cursor_resumes),
+                cursor_advances: u64::from(tickets.cursor_advances),
+            },
+            throttle: Throttle::new(),
+            revocations: Revocations::new(boot.manifest.queen.revocations as usize),
+            is_loaded: false,
+            uid: rustix::process::geteuid().as_raw(),
+            dial: Some(dial),
+            meters: HashMap::new(),
+        })
+    }
+}
+
+/// Who a session turns out to be.
+struct Identity {
+    role: Role,
+    subject: String,
+    grant: Option<Grant>,
+}
+
+impl Door {
+    pub(crate) fn attach(
+        &mut self,
+        slot: usize,
+        fid: u32,
+        afid: u32,
+        uname: &str,
+        aname: &str,
+    ) -> Result<Qid, Refusal> {
+        self.sessions[slot].fids.check_new(fid)?;
+        let shown = self.shown(slot, afid, aname)?;
+        let identity = if shown.is_empty() && self.is_local_queen(slot) {
+            self.local(uname)?
+        } else {
+            self.ticketed(slot, uname, &shown)?
+        };
+        if self.sessions[slot].state == State::Active {
+            self.same_identity(slot, &identity)?;
+        } else {
+            self.enter(slot, identity)?;
+        }
+        self.sessions[slot].fids.insert(fid, Fid::synthetic(Rc::from("/")))?;
+        Ok(self.synthetic_qid("/"))
+    }
+
+    /// The ticket: what was written to the afid, or the aname.
+    fn shown(&self, slot: usize, afid: u32, aname: &str) -> Result<String, Refusal> {
+        if afid == NOFID {
+            return Ok(aname.to_owned());
+        }
+        match &self.sessions[slot].fids.get(afid)?.at {
+            At::Auth(written) => core::str::from_utf8(written)
+                .map(|text| text.trim().to_owned())
+                .map_err(|_| Refusal::new(Word::Permission, "the ticket is not text")),
+            _ => Err(Refusal::new(Word::Invalid, "that is no afid")),
+        }
+    }
+
+    fn is_local_queen(&self, slot: usize) -> bool {
+        let session = &self.sessions[slot];
+        session.rules.local_queen && session.peer_uid == Some(self.admission.uid)
+    }
+
+    /// Without a ticket the hive's own user is the queen, or less: an observer.
+    fn local(&self, uname: &str) -> Result<Identity, Refusal> {
+        let (role, subject) = uname.split_once(':').unwrap_or((uname, ""));
+        let role = if role.is_empty() { Role::Queen } else { known_role(role)? };
+        if !matches!(role, Role::Queen | Role::Observer) {
+            return Err(Refusal::new(Word::Permission, format!("{} needs a ticket", role.as_str())));
+        }
+        Ok(Identity { role, subject: subject.to_owned(), grant: None })
+    }
+
+    fn ticketed(&mut self, slot: usize, uname: &str, shown: &str) -> Result<Identity, Refusal> {
+        let session = &self.sessions[slot];
+        let is_foreign = session.rules.fids == manifest::Fids::Reuse;
+        // Sessions over a Unix socket share one user: there the name that is asked for tells them apart.
+        let peer = if session.peer_uid.is_some() {
+            format!("{} {uname}", session.peer)
+        } else {
+            session.peer.clone()
+        };
+        let now_ms = self.now.mono_ms;
+        if let Err(wait_ms) = self.admission.throttle.check(&peer, now_ms) {
+            let detail = format!("too many failed attaches; wait {} s", wait_ms.div_ceil(1000));
+            return Err(Refusal::new(Word::RateLimited, detail));
+        }
+        let checked = self.check_ticket(uname, shown, is_foreign);
+        if let Err(refusal) = &checked
+            && refusal.word == Word::Permission
+        {
+            self.admission.throttle.fail(&peer, now_ms);
+        }
+        checked
+    }
+
+    fn check_ticket(&mut self, uname: &str, shown: &str, is_foreign: bool) -> Result<Identity, Refusal> {
+        let admission = &self.admission;
+        if shown.is_empty() {
+            return Err(Refusal::new(Word::Permission, "this listener wants a ticket"));
+        }
+        if !admission.is_loaded {
+            return Err(Refusal::new(Word::Busy, "the queen has not yet said which tickets are revoked"));
+        }
+        let no = |why: crate::ticket::TicketError| {
+            let word = if why.is_expired() { Word::Revoked } else { Word::Permission };
+            Refusal::new(word, why.to_string())
+        };
+        let token = Token::parse(shown).map_err(no)?;
+        let grant = token
+            .verify(&admission.keys, &admission.hive, &admission.bounds, self.now.wall_ms)
+            .map_err(no)?;
+        if let Some(reason) = admission.revocations.reason(&grant.id) {
+            return Err(Refusal::new(Word::Revoked, format!("the ticket was revoked: {reason}")));
+        }
+        let (role, subject) = uname.split_once(':').unwrap_or((uname, ""));
+        let role_fits = match known_role(role) {
+            Ok(role) => role == grant.role,
+            // A kernel's client says a user's name here; the ticket says the role.
+            Err(_) => role.is_empty() || is_foreign,
+        };
+        if !role_fits {
+            return Err(Refusal::new(Word::Permission, format!("the ticket is for {}", grant.role.as_str())));
+        }
+        if !subject.is_empty() && subject != grant.subject {
+            return Err(Refusal::new(Word::Permission, "the ticket is for another subject"));
+        }
+        if grant.role.is_worker() && grant.subject.is_empty() {
+            return Err(Refusal::new(Word::Permission, "a worker's ticket names its subject"));
+        }
+        Ok(Identity { role: grant.role, subject: grant.subject.to_string(), grant: Some(grant) })
+    }
+
+    fn same_identity(&self, slot: usize, identity: &Identity) -> Result<(), Refusal> {
+        let session = &self.sessions[slot];
+        let held = session.ticket.as_ref().map(|held| &*held.id);
+        let shown = identity.grant.as_ref().map(|grant| &*grant.id);
+        if *session.uname == *uname(identity.role, &identity.subject) && held == shown {
+            return Ok(());
+        }
+        Err(Refusal::new(Word::Permission, "the session is attached as somebody else"))
+    }
+
+    /// The session becomes what it has shown itself to be.
+    fn enter(&mut self, slot: usize, identity: Identity) -> Result<(), Refusal> {
+        let Identity { role, subject, grant } = identity;
+        let table = self.table_for(role, &subject)?;
+        let uname: Rc<str> = Rc::from(uname(role, &subject));
+        let shard = role.is_worker().then(|| {
+            let bits = self.facts.borrow().shard_bits;
+            ns::ShardLabel::parse(&shard_label(&subject, bits)).unwrap_or(0)
+        });
+        let ticket = grant.map(|grant| self.hold(grant));
+        let session = &mut self.sessions[slot];
+        session.state = State::Active;
+        session.uname = Rc::clone(&uname);
+        session.table = Rc::clone(&table);
+        session.roots.resize_with(table.len(), || Root::None);
+        session.ticket = ticket;
+        let mut public = session.public.borrow_mut();
+        public.state = State::Active;
+        public.since_ms = self.now.wall_ms;
+        public.owner = uname.to_string();
+        public.table = table;
+        public.shard = shard;
+        drop(public);
+        let ticket = session.ticket.as_ref().map_or("none", |held| &held.id);
+        self.log.push(format!(
+            "door session {} attached owner={uname} ticket={ticket} peer={}",
+            session.number, session.peer
+        ));
+        Ok(())
+    }
+
+    fn hold(&mut self, grant: Grant) -> Held {
+        let id: Rc<str> = Rc::from(&*grant.id);
+        let meters = &mut self.admission.meters;
+        let meter = meters.get(&id).and_then(Weak::upgrade).unwrap_or_else(|| {
+            meters.retain(|_, meter| meter.strong_count() > 0);
+            Rc::new(RefCell::new(Meter::new(&grant, self.now.wall_ms)))
+        });
+        meters.insert(Rc::clone(&id), Rc::downgrade(&meter));
+        let scopes = grant.scopes.iter().map(|scope| Rc::from(&*scope.path)).collect();
+        let expires_ms = meter.borrow().expires_ms();
+        self.wake_at(self.now.mono_ms.saturating_add(expires_ms.saturating_sub(self.now.wall_ms)));
+        Held { id, meter, scopes, expires_ms }
+    }
+
+    fn table_for(&mut self, role: Role, subject: &str) -> Result<Rc<Table>, Refusal> {
+        let name = role.as_str();
+        if let Some(table) = self.tables.get(name) {
+            return Ok(Rc::clone(table));
+        }
+        let text = self
+            .namespaces
+            .get(name)
+            .ok_or_else(|| Refusal::new(Word::Permission, format!("this hive has no role {name}")))?;
+        let label = shard_label(subject, self.facts.borrow().shard_bits);
+        let vars = if subject.is_empty() {
+            Vars::default()
+        } else {
+            Vars { subject: Some(subject), shard: Some(&label) }
+        };
+        let table = Table::parse(text, &vars)
+            .map_err(|why| Refusal::new(Word::Permission, format!("bind/{name}: {why}")))?;
+        let table = Rc::new(table);
+        if !text.contains('$') {
+            self.tables.insert(name.to_owned(), Rc::clone(&table));
+        }
+        Ok(table)
+    }
+
+    /// Closes every session of a ticket, now and for good.
+    pub(crate) fn revoke(&mut self, id: &str, reason: &str) {
+        self.admission.revocations.add(id, reason);
+        let slots: Vec<usize> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.ticket.as_ref().is_some_and(|held| &*held.id == id))
+            .map(|(slot, _)| slot)
+            .collect();
+        slots.into_iter().for_each(|slot| self.close_session(slot, &format!("revoked: {reason}")));
+    }
+
+    /// What a spent limit means: Quota now; and the queen hears of spent operations, since a worker's
+    /// life ends with them.
+    pub(crate) fn over_limit(
+        &mut self,
+        slot: usize,
+        refused: Refused,
+        path: Rc<str>,
+    ) -> (Refusal, Option<Rc<str>>) {
+        if refused == Refused::Ops
+            && let Some(held) = &self.sessions[slot].ticket
+        {
+            let id = held.id.to_string();
+            if !self.spent.contains(&id) {
+                self.spent.push(id);
+            }
+        }
+        let word = match refused {
+            Refused::Scope | Refused::Verb => Word::Permission,
+            Refused::Expired => Word::Revoked,
+            _ => Word::Quota,
+        };
+        (Refusal::new(word, refused.to_string()), Some(path))
+    }
+
+    /// Bytes that a reply has brought a session.
+    pub(crate) fn spend(&mut self, slot: usize, bytes: u64) {
+        if let Some(held) = &self.sessions[slot].ticket {
+            held.meter.borrow_mut().spend(bytes);
+        }
+    }
+}
+
+fn uname(role: Role, subject: &str) -> String {
+    if subject.is_empty() { role.as_str().to_owned() } else { format!("{}:{subject}", role.as_str()) }
+}
+
+fn known_role(name: &str) -> Result<Role, Refusal> {
+    name.parse().map_err(|_| Refusal::new(Word::Permission, format!("there is no role {name:?}")))
+}
+

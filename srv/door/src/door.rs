@@ -1,0 +1,552 @@
+//! The door itself, sans-IO: sessions on one side, servers on the other, bytes and the time in between.
+
+use crate::admit::Admission;
+use crate::channel::{Channel, Wait};
+use crate::facts::{Facts, Order, Public, State};
+use crate::files::{self, Own};
+use crate::job::Job;
+use crate::request::Gate;
+use crate::session::{At, Root, Rules, Session, SessionRef, revoked};
+use manifest::{Manifest, Ninep};
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::{ConnId, Engine, Next, Now, Op, Request, Tree};
+use ninep::wire::Rmsg;
+use ns::Table;
+use slab::Slab;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// What became of a session's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// All that came has been handled.
+    Idle,
+    /// Its batch is done; there is more.
+    More,
+    /// It must not be read until replies have gone out.
+    Wait,
+    /// The connection must end.
+    End,
+}
+
+/// The door.
+pub struct Door {
+    pub(crate) limits: Ninep,
+    pub(crate) sessions: Slab<Session>,
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) jobs: Slab<Job>,
+    pub(crate) admission: Admission,
+    pub(crate) facts: Rc<RefCell<Facts>>,
+    pub(crate) now: Now,
+    pub(crate) born_ms: u64,
+    /// Lines for `/log/queen.log`.
+    pub(crate) log: Vec<String>,
+    /// Tickets whose operations are spent, for the queen.
+    pub(crate) spent: Vec<String>,
+    /// Role name spaces without variables, shared by their sessions.
+    pub(crate) tables: HashMap<String, Rc<Table>>,
+    pub(crate) namespaces: std::collections::BTreeMap<String, String>,
+    /// Sessions that have something to send.
+    dirty: Vec<usize>,
+    next_number: u32,
+    /// The connection to the engine of the door's own files, and their channel.
+    own_conn: Option<ConnId>,
+    own_channel: u16,
+    log_budget: u32,
+    log_refill_ms: u64,
+    log_suppressed: u64,
+    /// When `tick` has something to do.
+    wake_ms: Option<u64>,
+}
+
+/// Refusals logged in a second; the rest are counted.
+const LOG_PER_S: u32 = 20;
+
+impl Door {
+    /// A door for the hive that `manifest` describes. `connect`ing its channels is the caller's part.
+    pub fn new(manifest: &Manifest, admission: Admission, now: Now) -> Self {
+        let queue = manifest.ninep.channel_queue_bytes as usize;
+        let channels: Vec<Channel> =
+            manifest.servers.iter().map(|server| Channel::new(&server.name, queue)).collect();
+        let facts = Facts {
+            tags_per_session: manifest.ninep.tags_per_session,
+            shard_bits: manifest.telemetry.shard_bits,
+            servers: manifest.servers.iter().map(|server| server.name.clone()).collect(),
+            ..Facts::default()
+        };
+        let facts = Rc::new(RefCell::new(facts));
+        let own_channel = channels.iter().position(|c| c.name == "door").unwrap_or(usize::MAX) as u16;
+        Door {
+            limits: manifest.ninep.clone(),
+            sessions: Slab::new(),
+            channels,
+            jobs: Slab::new(),
+            admission,
+            facts,
+            now,
+            born_ms: now.wall_ms,
+            log: Vec::new(),
+            spent: Vec::new(),
+            tables: HashMap::new(),
+            namespaces: manifest.namespaces.clone(),
+            dirty: Vec::new(),
+            next_number: 1,
+            own_conn: None,
+            own_channel,
+            log_budget: LOG_PER_S,
+            log_refill_ms: 0,
+            log_suppressed: 0,
+            wake_ms: None,
+        }
+    }
+
+    /// The time for everything until it is set again.
+    pub fn set_now(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// The tree of the door's own files.
+    pub fn own_tree(&self) -> Tree<Own> {
+        files::tree(Rc::clone(&self.facts))
+    }
+
+    /// A client has connected. Quota where there are too many: the caller answers with
+    /// [`Door::turn_away`].
+    pub fn accept(&mut self, rules: Rules, peer: String, peer_uid: Option<u32>) -> Result<usize, Refusal> {
+        if self.sessions.len() >= self.limits.sessions as usize {
+            self.facts.borrow_mut().count(Word::Busy);
+            return Err(Refusal::new(Word::Busy, "too many sessions"));
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        let public = Rc::new(RefCell::new(Public {
+            state: State::Setup,
+            since_ms: self.now.wall_ms,
+            owner: String::new(),
+            errstr: String::new(),
+            table: self.empty_table(),
+            shard: None,
+        }));
+        self.facts.borrow_mut().sessions.insert(number, Rc::clone(&public));
+        self.wake_at(self.now.mono_ms + u64::from(self.limits.handshake_s) * 1000);
+        if self.limits.idle_s > 0 {
+            self.wake_at(self.now.mono_ms + u64::from(self.limits.idle_s) * 1000);
+        }
+        let fids = self.limits.fids_per_session as usize;
+        let session = Session::new(number, rules, peer, peer_uid, fids, public, self.now.mono_ms);
+        Ok(self.sessions.insert(session))
+    }
+
+    fn empty_table(&mut self) -> Rc<Table> {
+        Rc::clone(self.tables.entry(String::new()).or_default())
+    }
+
+    /// What a client that finds no room is told before the connection ends: Rlerror Busy.
+    pub fn turn_away() -> Vec<u8> {
+        let mut out = Vec::new();
+        Rmsg::Lerror { ecode: Word::Busy.errno(), detail: ninep::wire::Detail("") }.encode(ninep::wire::NOTAG, &mut out);
+        out
+    }
+
+    /// Bytes have come from a client; handles what its turn allows.
+    pub fn client_input(&mut self, slot: usize, fresh: &[u8]) -> Turn {
+        let session = &mut self.sessions[slot];
+        session.last_ms = self.now.mono_ms;
+        if session.input.is_empty() {
+            let (used, turn) = self.frames(slot, fresh);
+            if let Some(session) = self.sessions.get_mut(slot) {
+                session.input.extend_from_slice(&fresh[used..]);
+            }
+            return turn;
+        }
+        session.input.extend_from_slice(fresh);
+        self.client_turn(slot)
+    }
+
+    /// Goes on with what had come before.
+    pub fn client_turn(&mut self, slot: usize) -> Turn {
+        let mut input = std::mem::take(&mut self.sessions[slot].input);
+        let (used, turn) = self.frames(slot, &input);
+        let Some(session) = self.sessions.get_mut(slot) else { return Turn::End };
+        if used < input.len() {
+            input.drain(..used);
+            session.input = input;
+        }
+        turn
+    }
+
+    fn frames(&mut self, slot: usize, input: &[u8]) -> (usize, Turn) {
+        let mut used = 0;
+        for _ in 0..self.limits.batch_frames {
+            if matches!(self.gate(slot), Gate::Wait) {
+                return (used, Turn::Wait);
+            }
+            let (n, next) = self.sessions[slot].framer.next(&input[used..]);
+            used += n;
+            match next {
+                Next::More => return (used, Turn::Idle),
+                Next::Close => {
+                    self.note(slot, &Refusal::new(Word::TooBig, "a frame beyond 1 MiB"), None);
+                    return (used, Turn::End);
+                }
+                Next::Refuse(tag, word) => {
+                    self.refuse(slot, tag, Refusal::new(word, "the frame's size"), None);
+                }
+                Next::Frame(frame) => self.request(slot, frame),
+            }
+            if self.sessions[slot].is_ending {
+                return (used, Turn::End);
+            }
+        }
+        (used, Turn::More)
+    }
+
+    /// A client's connection has ended.
+    pub fn disconnect(&mut self, slot: usize) {
+        self.drop_everything(slot);
+        let session = self.sessions.remove(slot);
+        self.facts.borrow_mut().sessions.remove(&session.number);
+        if !session.uname.is_empty() {
+            self.log.push(format!("door session {} ended owner={}", session.number, session.uname));
+        }
+    }
+
+    /// Takes back what a session has in flight and ends its fids and roots.
+    pub(crate) fn drop_everything(&mut self, slot: usize) {
+        let inflight = std::mem::take(&mut self.sessions[slot].inflight);
+        for (tag, asked) in inflight {
+            match asked {
+                crate::session::Asked::Channel { channel, tag } => self.abandon(slot, channel, tag),
+                crate::session::Asked::Job(job) => self.abandon_job(job, tag),
+            }
+        }
+        let fids: Vec<At> = self.sessions[slot].fids.reset().map(|(_, fid)| fid.at).collect();
+        fids.iter().for_each(|at| self.end_at(at));
+        let table = Rc::clone(&self.sessions[slot].table);
+        let roots = std::mem::take(&mut self.sessions[slot].roots);
+        for (root, entry) in roots.into_iter().zip(table.entries()) {
+            let (Root::Ready { life, bfid, .. } | Root::Asked { life, bfid }) = root else { continue };
+            let ns::Entry::Mount { server, .. } = entry else { continue };
+            let Some(channel) = self.channel_of(server) else { continue };
+            self.end_at(&At::Server { mount: 0, channel, life, bfid });
+        }
+    }
+
+    /// Closes a session for good: what is outstanding and what comes later is Revoked.
+    pub(crate) fn close_session(&mut self, slot: usize, reason: &str) {
+        let session = &mut self.sessions[slot];
+        if session.state == State::Closed {
+            return;
+        }
+        session.state = State::Closed;
+        let tags: Vec<u16> = session.inflight.iter().map(|(tag, _)| *tag).collect();
+        let mut public = session.public.borrow_mut();
+        public.state = State::Closed;
+        public.since_ms = self.now.wall_ms;
+        drop(public);
+        self.log.push(format!(
+            "door session {} closed owner={} reason={reason}",
+            session.number, session.uname
+        ));
+        self.drop_everything(slot);
+        for tag in tags {
+            self.refuse(slot, tag, revoked(), None);
+        }
+    }
+
+    /// Does this session still exist?
+    pub(crate) fn is_live(&self, session: SessionRef) -> bool {
+        self.sessions.get(session.slot).is_some_and(|it| it.number == session.number)
+    }
+
+    pub(crate) fn channel_of(&self, server: &str) -> Option<u16> {
+        self.channels.iter().position(|c| c.name == server).map(|i| i as u16)
+    }
+
+    /// Servers in channel order, by name.
+    pub fn channel_names(&self) -> impl Iterator<Item = &str> {
+        self.channels.iter().map(|c| c.name.as_str())
+    }
+
+    pub(crate) fn answer(&mut self, slot: usize, tag: u16, msg: &Rmsg) {
+        msg.encode(tag, &mut self.sessions[slot].out);
+        self.dirty(slot);
+    }
+
+    /// Refuses a request: counted, kept as errstr, logged, answered.
+    pub(crate) fn refuse(&mut self, slot: usize, tag: u16, refusal: Refusal, path: Option<&str>) {
+        self.note(slot, &refusal, path);
+        self.answer(slot, tag, &Rmsg::Lerror { ecode: refusal.word.errno(), detail: ninep::wire::Detail("") });
+    }
+
+    /// Counts and keeps a refusal without answering.
+    pub(crate) fn note(&mut self, slot: usize, refusal: &Refusal, path: Option<&str>) {
+        self.facts.borrow_mut().count(refusal.word);
+        let session = &self.sessions[slot];
+        let (reason, detail, path) = (refusal.word.reason(), &refusal.detail, path.unwrap_or("/"));
+        let text = if detail.is_empty() {
+            format!("reason={reason} path={path}")
+        } else {
+            format!("reason={reason} path={path} detail={detail}")
+        };
+        // Asking for what is not there is how programs look around; it is counted, not reported.
+        if !matches!(refusal.word, Word::NotFound | Word::Closed | Word::Unsupported) {
+            let line = format!("door session {} refused owner={} {text}", session.number, session.uname);
+            session.public.borrow_mut().errstr = text;
+            self.log_refusal(line);
+        } else {
+            session.public.borrow_mut().errstr = text;
+        }
+    }
+
+    fn log_refusal(&mut self, line: String) {
+        if self.now.mono_ms >= self.log_refill_ms {
+            if self.log_suppressed > 0 {
+                self.log.push(format!("door {} more refusals were counted, not logged", self.log_suppressed));
+            }
+            self.log_suppressed = 0;
+            self.log_budget = LOG_PER_S;
+            self.log_refill_ms = self.now.mono_ms + 1000;
+        }
+        match self.log_budget.checked_sub(1) {
+            Some(left) => {
+                self.log_budget = left;
+                self.log.push(line);
+            }
+            None => self.log_suppressed += 1,
+        }
+    }
+
+    pub(crate) fn dirty(&mut self, slot: usize) {
+        let session = &mut self.sessions[slot];
+        if !session.is_dirty {
+            session.is_dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Sessions with replies to send, each once.
+    pub fn take_dirty(&mut self, into: &mut Vec<usize>) {
+        into.clear();
+        std::mem::swap(into, &mut self.dirty);
+        for slot in into.iter() {
+            if let Some(session) = self.sessions.get_mut(*slot) {
+                session.is_dirty = false;
+            }
+        }
+    }
+
+    /// Replies that wait for a session's client.
+    pub fn client_output(&self, slot: usize) -> &[u8] {
+        self.sessions.get(slot).map_or(&[], |session| &session.out[session.sent..])
+    }
+
+    /// `n` bytes of them have been sent.
+    pub fn client_sent(&mut self, slot: usize, n: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        session.sent += n;
+        if session.sent >= session.out.len() {
+            session.out.clear();
+            session.out.shrink_to(4096);
+            session.sent = 0;
+        } else {
+            self.facts.borrow_mut().short_writes += 1;
+        }
+    }
+
+    /// Is the session's client to be read now?
+    pub fn is_reading(&self, slot: usize) -> bool {
+        matches!(self.gate(slot), Gate::Open)
+    }
+
+    /// Asks for a channel to be opened if it is not; the loop does so at once, see [`Door::new`].
+    pub(crate) fn connect(&mut self, channel: u16) {
+        let link = &mut self.channels[channel as usize];
+        if link.is_up {
+            return;
+        }
+        if channel == self.own_channel {
+            link.open();
+        } else if let Some(dial) = &mut self.admission.dial
+            && dial(channel, &link.name)
+        {
+            link.open();
+        }
+    }
+
+    /// A server's stream has ended: what was asked of it is Busy, its fids are Closed.
+    pub fn channel_lost(&mut self, channel: u16) {
+        let link = &mut self.channels[channel as usize];
+        let name = link.name.clone();
+        let waits = link.close();
+        for wait in waits {
+            match wait {
+                Wait::Client { session, tag, fid, .. } => self.lost(session, tag, Some(fid), &name),
+                Wait::Walk { session, tag, newfid, old, .. } => {
+                    self.lost(session, tag, Some(newfid), &name);
+                    if old.is_none() && self.is_live(session) {
+                        let _ = self.sessions[session.slot].fids.remove(newfid);
+                    }
+                }
+                Wait::Attach { session, mount, job } => {
+                    if self.is_live(session)
+                        && let Some(root) = self.sessions[session.slot].roots.get_mut(mount as usize)
+                    {
+                        *root = Root::Refused(gone(&name));
+                    }
+                    if let Some(job) = job {
+                        self.advance(job, 0, crate::job::Brought::Root);
+                    }
+                }
+                Wait::Part { job, part } => {
+                    let brought = if part == usize::MAX {
+                        crate::job::Brought::Entries(Err(gone(&name)))
+                    } else {
+                        crate::job::Brought::Walk(Err(gone(&name)))
+                    };
+                    self.advance(job, part, brought);
+                }
+                Wait::Clunk { .. } | Wait::Nothing => {}
+            }
+        }
+    }
+
+    fn lost(&mut self, session: SessionRef, tag: u16, fid: Option<u32>, name: &str) {
+        if !self.is_live(session) {
+            return;
+        }
+        let it = &mut self.sessions[session.slot];
+        it.inflight.retain(|(busy, _)| *busy != tag);
+        let path = fid.and_then(|fid| it.fids.get(fid).ok()).map(|fid| Rc::clone(&fid.path));
+        self.refuse(session.slot, tag, gone(name), path.as_deref());
+    }
+
+    /// Requests that wait for a server.
+    pub fn channel_output(&self, channel: u16) -> &[u8] {
+        self.channels[channel as usize].output()
+    }
+
+    /// `n` bytes of them have been sent.
+    pub fn channel_sent(&mut self, channel: u16, n: usize) {
+        self.channels[channel as usize].consume(n);
+    }
+
+    /// Bytes have come from a server; None where it must be let go.
+    pub fn server_input(&mut self, channel: u16, input: &[u8]) -> Option<usize> {
+        self.channel_input(channel, input)
+    }
+
+    /// Runs what the door asks of its own files, and what the queen has ordered, until nothing is left.
+    pub fn settle(&mut self, own: &mut Engine<Own>) {
+        let conn = *self.own_conn.get_or_insert_with(|| own.connect());
+        loop {
+            self.orders();
+            let Some(link) = self.channels.get_mut(self.own_channel as usize) else { break };
+            let asked = link.output().to_vec();
+            if asked.is_empty() {
+                break;
+            }
+            link.consume(asked.len());
+            self.facts.borrow_mut().outstanding = self.sessions.iter().map(|(_, s)| s.inflight.len()).sum();
+            own.feed(conn, &asked, self.now);
+            let said = own.output(conn).to_vec();
+            own.consume(conn, said.len());
+            // The engine is ours: what it says is the protocol.
+            let _ = self.channel_input(self.own_channel, &said);
+        }
+        if self.log.is_empty() && self.spent.is_empty() {
+            return;
+        }
+        let mut facts = self.facts.borrow_mut();
+        facts.outbox.extend(self.log.drain(..).map(Request::log));
+        facts.outbox.extend(self.spent.drain(..).map(|id| Request {
+            id: 0,
+            server: "queen",
+            root: "in",
+            path: "events".into(),
+            op: Op::Write(format!("{{\"spent\":{{\"ticket\":\"{id}\",\"what\":\"ops\"}}}}\n").into_bytes()),
+        }));
+    }
+
+    fn orders(&mut self) {
+        let orders = std::mem::take(&mut self.facts.borrow_mut().orders);
+        for order in orders {
+            match order {
+                Order::Revoke { id, reason } => self.revoke(&id, &reason),
+                Order::Loaded => self.admission.is_loaded = true,
+                Order::Remounted { session } => {
+                    let Some((_, it)) = self.sessions.iter_mut().find(|(_, it)| it.number == session) else {
+                        continue;
+                    };
+                    it.table = Rc::clone(&it.public.borrow().table);
+                    it.roots.resize_with(it.table.len(), || Root::None);
+                    let (table, fids) = (Rc::clone(&it.table), &mut it.fids);
+                    for (_, fid) in fids.iter_mut() {
+                        if let Ok(path) = ns::Path::parse(&fid.path) {
+                            fid.merges = fid.merges || table.has_below(&path);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The time that was set.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// When [`Door::tick`] must run, if nothing else happens.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        self.wake_ms
+    }
+
+    /// Something is due at this monotonic millisecond.
+    pub(crate) fn wake_at(&mut self, at_ms: u64) {
+        self.wake_ms = Some(self.wake_ms.map_or(at_ms, |wake| wake.min(at_ms)));
+    }
+
+    /// Time has passed: late jobs, silent peers, expired tickets. Returns the sessions to end.
+    pub fn tick(&mut self) -> Vec<usize> {
+        self.wake_ms = None;
+        if let Some(at) = self.expire_jobs() {
+            self.wake_at(at);
+        }
+        let (mono, wall) = (self.now.mono_ms, self.now.wall_ms);
+        let handshake = u64::from(self.limits.handshake_s) * 1000;
+        let idle = u64::from(self.limits.idle_s) * 1000;
+        let (mut ends, mut expired, mut next) = (Vec::new(), Vec::new(), u64::MAX);
+        for (slot, session) in &self.sessions {
+            let limit = match session.state {
+                State::Setup => session.first_ms + handshake,
+                _ if idle > 0 => session.last_ms + idle,
+                _ => u64::MAX,
+            };
+            if limit <= mono {
+                ends.push(slot);
+            } else {
+                next = next.min(limit);
+            }
+            let Some(held) = session.ticket.as_ref().filter(|_| session.state != State::Closed) else {
+                continue;
+            };
+            match held.expires_ms.saturating_sub(wall) {
+                0 => expired.push(slot),
+                left => next = next.min(mono.saturating_add(left)),
+            }
+        }
+        if next < u64::MAX {
+            self.wake_at(next);
+        }
+        for slot in expired {
+            self.close_session(slot, "expired");
+        }
+        ends
+    }
+}
+
+fn gone(server: &str) -> Refusal {
+    Refusal::new(Word::Busy, format!("{server} has died and is being restarted"))
+}
+

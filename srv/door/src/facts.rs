@@ -1,0 +1,130 @@
+//! What the door knows about itself, shared with the files that show it: `/proc/9p`, `/proc/pressure`.
+
+use ninep::refusal::Word;
+use ninep::srv::Request;
+use ns::Table;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::rc::Rc;
+
+/// Where a session is in its life (spec 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Connected, not attached.
+    Setup,
+    /// Attached.
+    Active,
+    /// No new control writes; telemetry may finish.
+    #[allow(dead_code, reason = "lifecycle puts sessions here; the state is part of spec 2.3")]
+    Draining,
+    /// Revoked or expired: every request is refused, for good.
+    Closed,
+}
+
+impl State {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            State::Setup => "SETUP",
+            State::Active => "ACTIVE",
+            State::Draining => "DRAINING",
+            State::Closed => "CLOSED",
+        }
+    }
+}
+
+/// What others may see of a session.
+#[derive(Debug)]
+pub(crate) struct Public {
+    pub(crate) state: State,
+    pub(crate) since_ms: u64,
+    /// `role` or `role:subject`; empty before the attach.
+    pub(crate) owner: String,
+    /// The session's last refusal (DESIGN 5).
+    pub(crate) errstr: String,
+    pub(crate) table: Rc<Table>,
+    /// The shard of a worker's session.
+    pub(crate) shard: Option<u8>,
+}
+
+/// A command that another server of the hive gave the door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Close every session of this ticket.
+    Revoke { id: String, reason: String },
+    /// The queen's list of revocations is here, whole.
+    Loaded,
+    /// The table of this session has changed.
+    Remounted { session: u32 },
+}
+
+/// Every word of DESIGN 5, in the order in which `/proc/pressure` counts them.
+pub(crate) const WORDS: [Word; 12] = [
+    Word::Busy,
+    Word::Quota,
+    Word::Cut,
+    Word::Policy,
+    Word::NotFound,
+    Word::Permission,
+    Word::Invalid,
+    Word::TooBig,
+    Word::Closed,
+    Word::Revoked,
+    Word::RateLimited,
+    Word::Unsupported,
+];
+
+/// Counters and the sessions' public side.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) sessions: BTreeMap<u32, Rc<RefCell<Public>>>,
+    pub(crate) outstanding: usize,
+    pub(crate) tags_per_session: u32,
+    pub(crate) shard_bits: u8,
+    pub(crate) short_writes: u64,
+    pub(crate) short_retries: u64,
+    pub(crate) refused: [u64; WORDS.len()],
+    /// Servers of this hive that a mount may name.
+    pub(crate) servers: Vec<String>,
+    pub(crate) orders: Vec<Order>,
+    /// What the door asks of other servers.
+    pub(crate) outbox: Vec<Request>,
+}
+
+impl Facts {
+    pub(crate) fn count(&mut self, word: Word) {
+        if let Some(i) = WORDS.iter().position(|w| *w == word) {
+            self.refused[i] += 1;
+        }
+    }
+
+    /// `/proc/9p/sessions`.
+    pub(crate) fn sessions_text(&self, out: &mut String) {
+        let mut shards = BTreeMap::new();
+        let mut workers = 0;
+        for session in self.sessions.values() {
+            let session = session.borrow();
+            if session.owner.starts_with("worker-") && session.state != State::Closed {
+                workers += 1;
+            }
+            if let Some(shard) = session.shard {
+                *shards.entry(shard).or_insert(0u32) += 1;
+            }
+        }
+        let (total, bits) = (self.sessions.len(), self.shard_bits);
+        let _ = writeln!(
+            out,
+            "sessions total={total} worker={workers} shard_bits={bits} shard_count={}",
+            1u32 << bits
+        );
+        for (shard, n) in shards {
+            let _ = writeln!(out, "shard {shard:02x} {n}");
+        }
+    }
+
+    /// `/proc/9p/session/active`.
+    pub(crate) fn active_text(&self, out: &mut String) {
+        let count = |state| self.sessions.values().filter(|s| s.borrow().state == state).count();
+        let _ = writeln!(out, "active={} draining={}", count(State::Active), count(State::Draining));
+    }
+}

@@ -1,0 +1,232 @@
+//! Replies of servers, on their way to the client that waits.
+
+use crate::channel::Wait;
+use crate::door::Door;
+use crate::job::Brought;
+use crate::request::mounted_path;
+use crate::session::{At, Root, SessionRef};
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::{HEADER, Next};
+use ninep::wire::{self, READ_OVERHEAD, Rmsg, kind};
+use std::rc::Rc;
+
+impl Door {
+    /// Bytes have come from a server; returns how many are done with, or None where the server does
+    /// not speak the protocol and must be let go.
+    pub(crate) fn channel_input(&mut self, channel: u16, input: &[u8]) -> Option<usize> {
+        let mut used = 0;
+        loop {
+            let (n, next) = self.channels[channel as usize].framer.next(&input[used..]);
+            used += n;
+            match next {
+                Next::More => return Some(used),
+                Next::Refuse(..) | Next::Close => return None,
+                Next::Frame(frame) => self.reply(channel, frame)?,
+            }
+        }
+    }
+
+    fn reply(&mut self, channel: u16, frame: &[u8]) -> Option<()> {
+        let tag = u16::from_le_bytes([frame[5], frame[6]]);
+        if frame[4] == kind::RVERSION {
+            return match wire::decode_r(frame) {
+                Ok((_, Rmsg::Version { version: wire::VERSION, .. })) => Some(()),
+                _ => None,
+            };
+        }
+        let wait = self.channels[channel as usize].waits.try_remove(tag as usize)?;
+        match wait {
+            Wait::Nothing => {}
+            Wait::Clunk { bfid } => self.channels[channel as usize].free_fid(bfid),
+            Wait::Client { session, tag: ctag, fid, kind } => {
+                if frame[4] != kind + 1 && frame[4] != kind::RLERROR {
+                    return None;
+                }
+                self.reply_client(session, ctag, fid, frame);
+            }
+            Wait::Walk { session, tag: ctag, newfid, names, bfid, old } => {
+                self.reply_walk(channel, session, ctag, newfid, names, bfid, old, frame)?;
+            }
+            Wait::Attach { session, mount, job } => {
+                let answer = match wire::decode_r(frame) {
+                    Ok((_, Rmsg::Attach { qid })) => Ok(qid),
+                    Ok((_, Rmsg::Lerror { ecode, detail })) => Err(told(ecode, detail.0)),
+                    _ => return None,
+                };
+                if self.is_live(session)
+                    && let Some(root) = self.sessions[session.slot].roots.get_mut(mount as usize)
+                    && let Root::Asked { life, bfid } = *root
+                {
+                    *root = match answer {
+                        Ok(qid) => Root::Ready { life, bfid, qid },
+                        Err(why) => Root::Refused(why),
+                    };
+                }
+                if let Some(job) = job {
+                    self.advance(job, 0, Brought::Root);
+                }
+            }
+            Wait::Part { job, part } => {
+                let brought = match wire::decode_r(frame) {
+                    Ok((_, Rmsg::Walk { qids })) => Brought::Walk(Ok(qids.iter().collect())),
+                    Ok((_, Rmsg::Readdir { data })) => Brought::Entries(Ok(data.to_vec())),
+                    Ok((_, Rmsg::Lerror { ecode, detail })) if part == usize::MAX => {
+                        Brought::Entries(Err(told(ecode, detail.0)))
+                    }
+                    Ok((_, Rmsg::Lerror { ecode, detail })) => Brought::Walk(Err(told(ecode, detail.0))),
+                    _ => return None,
+                };
+                self.advance(job, part, brought);
+            }
+        }
+        Some(())
+    }
+
+    fn reply_client(&mut self, session: SessionRef, tag: u16, fid: u32, frame: &[u8]) {
+        if !self.is_live(session) {
+            return;
+        }
+        let slot = session.slot;
+        let it = &mut self.sessions[slot];
+        it.inflight.retain(|(busy, _)| *busy != tag);
+        if frame[4] == kind::RLERROR {
+            let path = it.fids.get(fid).ok().map(|fid| Rc::clone(&fid.path));
+            return self.refuse(slot, tag, told_by(frame), path.as_deref());
+        }
+        let at = it.out.len();
+        it.out.extend_from_slice(frame);
+        let out = &mut it.out[at..];
+        out[5..7].copy_from_slice(&tag.to_le_bytes());
+        let body = HEADER;
+        let Ok(fid) = it.fids.get_mut(fid) else { return self.dirty(slot) };
+        let At::Server { mount, .. } = fid.at else { return self.dirty(slot) };
+        match frame[4] {
+            // qid[13] iounit[4]
+            kind::RLOPEN if frame.len() >= body + 17 => {
+                fid.is_open = true;
+                remount(&mut out[body..], mount);
+                let most = it.framer.msize - READ_OVERHEAD;
+                out[body + 13..body + 17].copy_from_slice(&most.to_le_bytes());
+            }
+            // valid[8] qid[13] mode[4] …
+            kind::RGETATTR if frame.len() >= body + 25 => {
+                remount(&mut out[body + 8..], mount);
+                if fid.is_ro {
+                    // 0222 in the two low bytes of the little-endian mode.
+                    out[body + 21] &= !0o222_u8;
+                }
+            }
+            // count[4] then entries: qid[13] offset[8] type[1] name[s]
+            kind::RREADDIR => {
+                let mut at = body + 4;
+                while at + 24 <= out.len() {
+                    remount(&mut out[at..], mount);
+                    at += 24 + usize::from(u16::from_le_bytes([out[at + 22], out[at + 23]]));
+                }
+            }
+            kind::RREAD if it.ticket.is_some() => {
+                let bytes = (frame.len() - body).saturating_sub(4) as u64;
+                self.spend(slot, bytes);
+            }
+            _ => {}
+        }
+        self.dirty(slot);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of one Wait")]
+    fn reply_walk(
+        &mut self,
+        channel: u16,
+        session: SessionRef,
+        tag: u16,
+        newfid: u32,
+        names: u16,
+        bfid: u32,
+        old: Option<Rc<str>>,
+        frame: &[u8],
+    ) -> Option<()> {
+        // size[4] type[1] tag[2] nwqid[2]
+        let walked = match frame[4] {
+            kind::RWALK if frame.len() >= HEADER + 2 => {
+                Some(u16::from_le_bytes([frame[HEADER], frame[HEADER + 1]]))
+            }
+            kind::RLERROR => None,
+            _ => return None,
+        };
+        let is_there = walked == Some(names);
+        if !is_there && old.is_none() {
+            self.channels[channel as usize].free_fid(bfid);
+        }
+        if !self.is_live(session) {
+            if is_there && old.is_none() {
+                self.channels[channel as usize].clunk(bfid);
+            }
+            return Some(());
+        }
+        let slot = session.slot;
+        let it = &mut self.sessions[slot];
+        it.inflight.retain(|(busy, _)| *busy != tag);
+        let mount = match it.fids.get(newfid) {
+            Ok(fid) => match fid.at {
+                At::Server { mount, .. } => mount,
+                _ => 0,
+            },
+            Err(_) => 0,
+        };
+        let mut path = None;
+        if !is_there {
+            // The fid has not come into being, or has not moved.
+            path = match old {
+                Some(old) => {
+                    it.fids.get_mut(newfid).ok().map(|fid| std::mem::replace(&mut fid.path, old))
+                }
+                None => it.fids.remove(newfid).ok().map(|fid| fid.path),
+            };
+        }
+        if frame[4] == kind::RLERROR {
+            let why = self.no_such_file(slot, told_by(frame));
+            self.refuse(slot, tag, why, path.as_deref());
+            return Some(());
+        }
+        let at = it.out.len();
+        it.out.extend_from_slice(frame);
+        let out = &mut it.out[at..];
+        out[5..7].copy_from_slice(&tag.to_le_bytes());
+        out[HEADER + 2..].chunks_exact_mut(13).for_each(|qid| remount(qid, mount));
+        self.dirty(slot);
+        if !is_there {
+            let why = self.no_such_file(slot, Word::NotFound.into());
+            self.note(slot, &why, path.as_deref());
+        }
+        Some(())
+    }
+
+    /// A missing file, said in the terms of who asked.
+    fn no_such_file(&self, slot: usize, why: Refusal) -> Refusal {
+        if why.word == Word::NotFound && why.detail.is_empty() {
+            return Refusal::new(Word::NotFound, self.no_such(slot));
+        }
+        why
+    }
+}
+
+/// Puts the mount's number into a qid: type[1] version[4] path[8].
+fn remount(qid: &mut [u8], mount: u16) {
+    let Some(path) = qid.get_mut(5..13) else { return };
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(path);
+    path.copy_from_slice(&mounted_path(u64::from_le_bytes(bytes), mount).to_le_bytes());
+}
+
+/// The refusal in an Rlerror of a server.
+fn told_by(frame: &[u8]) -> Refusal {
+    match wire::decode_r(frame) {
+        Ok((_, Rmsg::Lerror { ecode, detail })) => told(ecode, detail.0),
+        _ => Refusal::new(Word::Busy, "the server's answer is malformed"),
+    }
+}
+
+/// A server's refusal, read back.
+fn told(ecode: u32, detail: &str) -> Refusal {
+    Refusal::new(Word::from_errno(ecode).unwrap_or(Word::Invalid), detail.to_owned())
+}

@@ -1,0 +1,395 @@
+//! One client frame: the checks in their order (spec 2.3), then forward, answer, or refuse.
+
+use crate::channel::Wait;
+use crate::door::Door;
+use crate::facts::State;
+use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked};
+use manifest::Overflow;
+use ninep::refusal::{Refusal, Word};
+use ninep::wire::{self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION};
+use std::rc::Rc;
+use crate::ticket::Verb;
+
+/// `P9_GETATTR_BASIC` of 9P2000.L.
+const GETATTR_BASIC: u64 = 0x7ff;
+const S_IFDIR: u32 = 0o040_000;
+/// O_ACCMODE, O_TRUNC of fcntl.h.
+const ACCESS: u32 = 3;
+const TRUNC: u32 = 0o1000;
+
+/// What stands in the way of a session's next frame.
+pub(crate) enum Gate {
+    Open,
+    /// The listener's rule is to wait until an answer has gone out.
+    Wait,
+}
+
+impl Door {
+    /// May the next frame be taken from the session's input now?
+    pub(crate) fn gate(&self, slot: usize) -> Gate {
+        let session = &self.sessions[slot];
+        let limits = &self.limits;
+        let is_full = session.inflight.len() >= limits.tags_per_session as usize;
+        if session.queued() > limits.queue_bytes as usize
+            || (is_full && session.rules.overflow == Overflow::Wait)
+        {
+            return Gate::Wait;
+        }
+        Gate::Open
+    }
+
+    pub(crate) fn request(&mut self, slot: usize, frame: &[u8]) {
+        let session = &mut self.sessions[slot];
+        let frame_tag = u16::from_le_bytes([frame[5], frame[6]]);
+        let Ok((tag, msg)) = wire::decode_t(frame) else {
+            let word = if wire::is_request(frame[4]) { Word::Invalid } else { Word::Unsupported };
+            return self.refuse(slot, frame_tag, Refusal::new(word, "malformed frame"), None);
+        };
+        if session.state == State::Closed {
+            return match msg {
+                Tmsg::Flush { .. } => self.answer(slot, tag, &Rmsg::Flush),
+                _ => self.refuse(slot, tag, revoked(), None),
+            };
+        }
+        if let Tmsg::Version { msize, version } = msg {
+            return self.version(slot, tag, msize, version);
+        }
+        if !session.has_version {
+            return self.refuse(slot, tag, Refusal::new(Word::Invalid, "Tversion comes first"), None);
+        }
+        if session.inflight.iter().any(|(busy, _)| *busy == tag) {
+            return self.refuse(slot, tag, Refusal::new(Word::Invalid, "tag in flight"), None);
+        }
+        if let Some(held) = &session.ticket
+            && self.now.wall_ms >= held.expires_ms
+        {
+            self.close_session(slot, "expired");
+            return self.refuse(slot, tag, Refusal::new(Word::Revoked, "the ticket has expired"), None);
+        }
+        if let Tmsg::Flush { oldtag } = msg {
+            self.flush(slot, oldtag);
+            return self.answer(slot, tag, &Rmsg::Flush);
+        }
+        if session.inflight.len() >= self.limits.tags_per_session as usize {
+            let detail = format!("{} requests are in flight", session.inflight.len());
+            return self.refuse(slot, tag, Refusal::new(Word::Busy, detail), None);
+        }
+        if let Err((refusal, path)) = self.dispatch(slot, tag, &msg, frame) {
+            self.refuse(slot, tag, refusal, path.as_deref());
+        }
+    }
+
+    fn dispatch(&mut self, slot: usize, tag: u16, msg: &Tmsg, frame: &[u8]) -> Outcome {
+        match *msg {
+            Tmsg::Attach { fid, afid, uname, aname, .. } => {
+                let qid = self.attach(slot, fid, afid, uname, aname).map_err(bare)?;
+                self.answer(slot, tag, &Rmsg::Attach { qid });
+                Ok(())
+            }
+            Tmsg::Auth { afid, .. } => {
+                let fid = Fid { at: At::Auth(Vec::new()), ..Fid::synthetic(Rc::from("")) };
+                self.sessions[slot].fids.insert(afid, fid).map_err(|word| bare(word.into()))?;
+                let aqid = Qid { kind: QTAUTH, version: 0, path: u64::from(afid) };
+                self.answer(slot, tag, &Rmsg::Auth { aqid });
+                Ok(())
+            }
+            Tmsg::Walk { fid, newfid, ref names } => {
+                self.charge(slot, fid, Verb::Read, 0)?;
+                self.walk(slot, tag, fid, newfid, names, frame)
+            }
+            Tmsg::Lopen { fid, flags } => self.lopen(slot, tag, fid, flags, frame),
+            Tmsg::Read { fid, offset, count } => {
+                if let At::Auth(_) = self.fid(slot, fid)?.at {
+                    return Err(bare(Refusal::new(Word::Permission, "an afid is not read")));
+                }
+                self.charge(slot, fid, Verb::Read, u64::from(count.min(self.sessions[slot].framer.msize)))?;
+                if matches!(self.fid(slot, fid)?.at, At::Synthetic) {
+                    return Err(self.said(slot, fid, Word::Invalid, "a directory is read with Treaddir"));
+                }
+                let _ = offset;
+                self.pass_clipped(slot, tag, fid, count, frame)
+            }
+            Tmsg::Readdir { fid, offset, count } => {
+                self.charge(slot, fid, Verb::Read, 0)?;
+                if self.fid(slot, fid)?.merges {
+                    return self.list(slot, tag, fid, offset, count);
+                }
+                self.pass_clipped(slot, tag, fid, count, frame)
+            }
+            Tmsg::Write { fid, offset, data } => self.write(slot, tag, fid, offset, data, frame),
+            Tmsg::Clunk { fid } => {
+                self.drop_fid(slot, fid).map_err(|word| bare(word.into()))?;
+                self.answer(slot, tag, &Rmsg::Clunk);
+                Ok(())
+            }
+            Tmsg::Getattr { fid, .. } => {
+                self.charge(slot, fid, Verb::Read, 0)?;
+                if !matches!(self.fid(slot, fid)?.at, At::Synthetic) {
+                    return self.pass(slot, tag, fid, frame);
+                }
+                let qid = self.synthetic_qid(&Rc::clone(&self.fid(slot, fid)?.path));
+                let attr = Attr { mode: S_IFDIR | 0o555, nlink: 2, blksize: 8192, ..self.times() };
+                self.answer(slot, tag, &Rmsg::Getattr { valid: GETATTR_BASIC, qid, attr });
+                Ok(())
+            }
+            Tmsg::Setattr { fid, .. } => {
+                let it = self.fid(slot, fid)?;
+                if it.is_ro || matches!(it.at, At::Synthetic) {
+                    return Err(self.denied(slot, fid, "the mount is read-only"));
+                }
+                self.charge(slot, fid, Verb::Write, 0)?;
+                self.pass(slot, tag, fid, frame)
+            }
+            Tmsg::Statfs { fid } => {
+                if !matches!(self.fid(slot, fid)?.at, At::Synthetic) {
+                    return self.pass(slot, tag, fid, frame);
+                }
+                let statfs = Statfs { kind: 0x0102_1997, bsize: 8192, namelen: 255, ..Statfs::default() };
+                self.answer(slot, tag, &Rmsg::Statfs { statfs });
+                Ok(())
+            }
+            Tmsg::Fsync { fid, .. } => {
+                if !matches!(self.fid(slot, fid)?.at, At::Synthetic) {
+                    return self.pass(slot, tag, fid, frame);
+                }
+                self.answer(slot, tag, &Rmsg::Fsync);
+                Ok(())
+            }
+            Tmsg::Remove { fid } => {
+                let refusal = self.denied(slot, fid, "nothing is removed here");
+                self.drop_fid(slot, fid).map_err(|word| bare(word.into()))?;
+                Err(refusal)
+            }
+            Tmsg::Rename { fid, .. } | Tmsg::Renameat { olddirfid: fid, .. } | Tmsg::Unlinkat { dirfid: fid, .. } => {
+                self.fid(slot, fid)?;
+                Err(self.denied(slot, fid, "nothing is renamed or removed here"))
+            }
+            Tmsg::Lcreate { fid, .. }
+            | Tmsg::Symlink { fid, .. }
+            | Tmsg::Mknod { dfid: fid, .. }
+            | Tmsg::Link { dfid: fid, .. }
+            | Tmsg::Mkdir { dfid: fid, .. } => {
+                self.fid(slot, fid)?;
+                Err(self.said(slot, fid, Word::Permission, "nothing is created here"))
+            }
+            _ => Err(bare(Refusal::new(Word::Unsupported, "this system has no such operation"))),
+        }
+    }
+
+    fn version(&mut self, slot: usize, tag: u16, msize: u32, version: &str) {
+        self.drop_everything(slot);
+        let is_known = version == VERSION && msize >= MSIZE_MIN;
+        let msize = msize.min(self.limits.msize);
+        let session = &mut self.sessions[slot];
+        session.has_version = is_known;
+        if is_known {
+            session.framer.msize = msize;
+        }
+        let version = if is_known { VERSION } else { "unknown" };
+        self.answer(slot, tag, &Rmsg::Version { msize, version });
+    }
+
+    fn lopen(&mut self, slot: usize, tag: u16, fid: u32, flags: u32, frame: &[u8]) -> Outcome {
+        let it = self.fid(slot, fid)?;
+        let writes = flags & ACCESS != 0;
+        if it.is_open {
+            return Err(self.said(slot, fid, Word::Invalid, "the fid is open"));
+        }
+        if writes && it.is_ro {
+            return Err(self.denied(slot, fid, "the mount is read-only"));
+        }
+        if flags & TRUNC != 0 && it.is_ro {
+            return Err(self.denied(slot, fid, "the mount is read-only"));
+        }
+        let is_synthetic = matches!(it.at, At::Synthetic);
+        let reads = flags & ACCESS != 1;
+        if reads {
+            self.charge(slot, fid, Verb::Read, 0)?;
+        }
+        if writes {
+            self.charge(slot, fid, Verb::Write, 0)?;
+        }
+        let path = Rc::clone(&self.fid(slot, fid)?.path);
+        let it = self.sessions[slot].fids.get_mut(fid).map_err(|word| bare(word.into()))?;
+        it.can_write = writes;
+        if !is_synthetic {
+            return self.pass(slot, tag, fid, frame);
+        }
+        it.is_open = true;
+        let (qid, iounit) = (self.synthetic_qid(&path), self.sessions[slot].framer.msize - READ_OVERHEAD);
+        self.answer(slot, tag, &Rmsg::Lopen { qid, iounit });
+        Ok(())
+    }
+
+    fn write(&mut self, slot: usize, tag: u16, fid: u32, offset: u64, data: &[u8], frame: &[u8]) -> Outcome {
+        let session = &mut self.sessions[slot];
+        let it = session.fids.get_mut(fid).map_err(|word| bare(word.into()))?;
+        if let At::Auth(written) = &mut it.at {
+            let end = written.len() as u64;
+            if offset != end && offset != u64::MAX {
+                return Err(bare(Refusal::new(Word::Invalid, "a ticket is written in order")));
+            }
+            if written.len() + data.len() > crate::ticket::MAX_LEN {
+                return Err(bare(Refusal::new(Word::TooBig, "longer than any ticket")));
+            }
+            written.extend_from_slice(data);
+            self.answer(slot, tag, &Rmsg::Write { count: data.len() as u32 });
+            return Ok(());
+        }
+        if it.is_ro {
+            return Err(self.denied(slot, fid, "the mount is read-only"));
+        }
+        if it.is_open && !it.can_write {
+            return Err(self.said(slot, fid, Word::Permission, "the fid is not open for writing"));
+        }
+        self.charge(slot, fid, Verb::Write, data.len() as u64)?;
+        self.pass(slot, tag, fid, frame)
+    }
+
+    /// Hands a frame on to the server of `fid`; its reply comes back under `tag`.
+    pub(crate) fn pass(&mut self, slot: usize, tag: u16, fid: u32, frame: &[u8]) -> Outcome {
+        let session = &mut self.sessions[slot];
+        let it = session.fids.get(fid).map_err(|word| bare(word.into()))?;
+        let At::Server { channel, life, bfid, .. } = it.at else {
+            return Err(bare(Refusal::new(Word::Invalid, "not a file of a server")));
+        };
+        let link = &mut self.channels[channel as usize];
+        if link.life != life {
+            let detail = format!("{} was restarted", link.name);
+            return Err(self.said(slot, fid, Word::Closed, &detail));
+        }
+        if !link.has_room() {
+            let detail = format!("{} does not keep up", link.name);
+            return Err(self.said(slot, fid, Word::Busy, &detail));
+        }
+        let who = SessionRef { slot, number: session.number };
+        let btag = link.forward(frame, bfid, Wait::Client { session: who, tag, fid, kind: frame[4] });
+        session.inflight.push((tag, Asked::Channel { channel, tag: btag }));
+        Ok(())
+    }
+
+    /// The same for Tread and Treaddir, whose reply must fit what this client has agreed to.
+    fn pass_clipped(&mut self, slot: usize, tag: u16, fid: u32, count: u32, frame: &[u8]) -> Outcome {
+        self.pass(slot, tag, fid, frame)?;
+        let most = self.sessions[slot].framer.msize - READ_OVERHEAD;
+        if count > most
+            && let Ok(Fid { at: At::Server { channel, .. }, .. }) = self.sessions[slot].fids.get(fid)
+        {
+            // size[4] type[1] tag[2] fid[4] offset[8] count[4]
+            let sent = self.channels[*channel as usize].tail(frame.len());
+            sent[19..23].copy_from_slice(&most.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    /// Takes back a request; whatever became of it, it is not answered any more.
+    fn flush(&mut self, slot: usize, oldtag: u16) {
+        let session = &mut self.sessions[slot];
+        let Some(i) = session.inflight.iter().position(|(tag, _)| *tag == oldtag) else { return };
+        let (_, asked) = session.inflight.swap_remove(i);
+        match asked {
+            Asked::Channel { channel, tag } => self.abandon(slot, channel, tag),
+            Asked::Job(job) => self.abandon_job(job, oldtag),
+        }
+    }
+
+    /// Tells a server that nobody waits for `tag` any more, and forgets what it would have brought.
+    pub(crate) fn abandon(&mut self, slot: usize, channel: u16, tag: u16) {
+        let link = &mut self.channels[channel as usize];
+        let Some(wait) = link.waits.get_mut(tag as usize) else { return };
+        // A walk that succeeds now would leave a fid behind that no client knows.
+        let after = match *wait {
+            Wait::Walk { newfid, bfid, old: None, .. } => {
+                let _ = self.sessions[slot].fids.remove(newfid);
+                Some(bfid)
+            }
+            _ => None,
+        };
+        *wait = Wait::Nothing;
+        if link.has_room() {
+            link.send(&Tmsg::Flush { oldtag: tag }, Wait::Nothing);
+            if let Some(bfid) = after {
+                link.clunk(bfid);
+            }
+        }
+    }
+
+    pub(crate) fn fid(&self, slot: usize, fid: u32) -> Result<&Fid, (Refusal, Option<Rc<str>>)> {
+        self.sessions[slot].fids.get(fid).map_err(|word| bare(word.into()))
+    }
+
+    /// Ends a fid here and at its server.
+    pub(crate) fn drop_fid(&mut self, slot: usize, fid: u32) -> Result<(), Word> {
+        let it = self.sessions[slot].fids.remove(fid)?;
+        self.end_at(&it.at);
+        Ok(())
+    }
+
+    pub(crate) fn end_at(&mut self, at: &At) {
+        if let At::Server { channel, life, bfid, .. } = *at {
+            let link = &mut self.channels[channel as usize];
+            if link.is_up && link.life == life {
+                link.clunk(bfid);
+            }
+        }
+    }
+
+    /// Scope, rate, operations and bytes of the session's ticket (spec 3.2).
+    pub(crate) fn charge(&mut self, slot: usize, fid: u32, verb: Verb, bytes: u64) -> Outcome {
+        let session = &self.sessions[slot];
+        let it = session.fids.get(fid).map_err(|word| bare(word.into()))?;
+        let Some(held) = &session.ticket else { return Ok(()) };
+        let path = Rc::clone(&it.path);
+        if session.sees(&path) == Sight::Way || crate::session::within(&path, "/proc/9p/self") {
+            return Ok(());
+        }
+        let charged = held.meter.borrow_mut().charge(&path, verb, bytes, self.now.wall_ms);
+        charged.map_err(|refused| self.over_limit(slot, refused, path))
+    }
+
+    pub(crate) fn said(&self, slot: usize, fid: u32, word: Word, detail: &str) -> (Refusal, Option<Rc<str>>) {
+        let path = self.sessions[slot].fids.get(fid).ok().map(|it| Rc::clone(&it.path));
+        (Refusal::new(word, detail.to_owned()), path)
+    }
+
+    /// A write that the name space forbids: refused, and said in the log by name.
+    fn denied(&mut self, slot: usize, fid: u32, detail: &str) -> (Refusal, Option<Rc<str>>) {
+        self.said(slot, fid, Word::Permission, detail)
+    }
+}
+
+/// A refusal, with the path that it is about.
+pub(crate) type Outcome = Result<(), (Refusal, Option<Rc<str>>)>;
+
+pub(crate) fn bare(refusal: Refusal) -> (Refusal, Option<Rc<str>>) {
+    (refusal, None)
+}
+
+/// The bits of a qid path that belong to the door; see [`ninep::srv::QID_PATH_BITS`].
+pub(crate) fn mounted(qid: Qid, mount: u16) -> Qid {
+    Qid { path: mounted_path(qid.path, mount), ..qid }
+}
+
+pub(crate) fn mounted_path(path: u64, mount: u16) -> u64 {
+    const BITS: u32 = ninep::srv::QID_PATH_BITS;
+    (path & ((1 << BITS) - 1)) | ((u64::from(mount) + 1) << BITS)
+}
+
+/// FNV-1a, to tell synthetic directories apart.
+pub(crate) fn path_hash(path: &str) -> u64 {
+    let hash = path.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash & ((1 << ninep::srv::QID_PATH_BITS) - 1)
+}
+
+impl Door {
+    pub(crate) fn synthetic_qid(&self, path: &str) -> Qid {
+        Qid { kind: QTDIR, version: 0, path: path_hash(path) }
+    }
+
+    fn times(&self) -> Attr {
+        let time = (self.born_ms / 1000, (self.born_ms % 1000) * 1_000_000);
+        Attr { atime: time, mtime: time, ctime: time, ..Attr::default() }
+    }
+}

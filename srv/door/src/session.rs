@@ -1,0 +1,226 @@
+//! One client's session: its fids, its requests in flight, its name space, what its ticket leaves it.
+
+use crate::facts::{Public, State};
+use manifest::{Fids as FidRule, Overflow};
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::{Fids, Framer};
+use ninep::wire::{MSIZE_MAX, Qid};
+use ns::Table;
+use std::cell::RefCell;
+use std::rc::Rc;
+use crate::ticket::Meter;
+
+/// Names a session for as long as it lives: its slot, and its number, which never comes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SessionRef {
+    pub(crate) slot: usize,
+    pub(crate) number: u32,
+}
+
+/// The rules of the listener that a session came by.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Whether a clunked fid number may come back.
+    pub fids: FidRule,
+    /// What happens at the bound on requests in flight.
+    pub overflow: Overflow,
+    /// The hive's own user needs no ticket here.
+    pub local_queen: bool,
+}
+
+/// Where a fid stands.
+#[derive(Debug)]
+pub(crate) enum At {
+    /// A directory that exists because something is mounted below it.
+    Synthetic,
+    /// A file of a server, by the table's mount `mount`; Closed once the server's `life` is over.
+    Server { mount: u16, channel: u16, life: u32, bfid: u32 },
+    /// An afid, with what was written to it.
+    Auth(Vec<u8>),
+}
+
+/// One entry of a directory that the door lists itself.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: Box<str>,
+    pub(crate) qid: Qid,
+    pub(crate) kind: u8,
+}
+
+/// A client's fid.
+#[derive(Debug)]
+pub(crate) struct Fid {
+    /// The path that led here, `/proc/boot`.
+    pub(crate) path: Rc<str>,
+    pub(crate) at: At,
+    pub(crate) is_ro: bool,
+    pub(crate) is_open: bool,
+    pub(crate) can_write: bool,
+    /// The door lists this directory: mounts lie below it, or scopes hide some of it.
+    pub(crate) merges: bool,
+    pub(crate) listing: Option<Rc<[Listed]>>,
+}
+
+/// The fid of a mount's root at its server, per session, made on first use.
+#[derive(Debug)]
+pub(crate) enum Root {
+    None,
+    /// Tattach is on its way; requests may follow it at once.
+    Asked { life: u32, bfid: u32 },
+    Ready { life: u32, bfid: u32, qid: Qid },
+    Refused(Refusal),
+}
+
+/// Where a request of the client is being answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Channel { channel: u16, tag: u16 },
+    Job(usize),
+}
+
+/// A session.
+pub(crate) struct Session {
+    pub(crate) number: u32,
+    pub(crate) rules: Rules,
+    /// Who is at the other end, for the throttle and the log: a user id or an address.
+    pub(crate) peer: String,
+    /// The user id at the other end of a Unix socket.
+    pub(crate) peer_uid: Option<u32>,
+    pub(crate) state: State,
+    pub(crate) has_version: bool,
+    pub(crate) framer: Framer,
+    pub(crate) fids: Fids<Fid>,
+    pub(crate) inflight: Vec<(u16, Asked)>,
+    /// What servers are told: `role:subject`.
+    pub(crate) uname: Rc<str>,
+    pub(crate) ticket: Option<Held>,
+    pub(crate) table: Rc<Table>,
+    pub(crate) roots: Vec<Root>,
+    pub(crate) public: Rc<RefCell<Public>>,
+    /// Bytes that have come and are not handled yet.
+    pub(crate) input: Vec<u8>,
+    pub(crate) out: Vec<u8>,
+    pub(crate) sent: usize,
+    pub(crate) first_ms: u64,
+    pub(crate) last_ms: u64,
+    pub(crate) is_ending: bool,
+    /// Already on the list of sessions with output.
+    pub(crate) is_dirty: bool,
+}
+
+/// A ticket that a session has shown.
+pub(crate) struct Held {
+    pub(crate) id: Rc<str>,
+    pub(crate) meter: Rc<RefCell<Meter>>,
+    pub(crate) scopes: Rc<[Rc<str>]>,
+    pub(crate) expires_ms: u64,
+}
+
+impl Session {
+    pub(crate) fn new(
+        number: u32,
+        rules: Rules,
+        peer: String,
+        peer_uid: Option<u32>,
+        fids_max: usize,
+        public: Rc<RefCell<Public>>,
+        now_ms: u64,
+    ) -> Self {
+        let is_strict = rules.fids == FidRule::Strict;
+        let table = Rc::clone(&public.borrow().table);
+        Session {
+            number,
+            rules,
+            peer,
+            peer_uid,
+            state: State::Setup,
+            has_version: false,
+            framer: Framer::new(MSIZE_MAX),
+            fids: Fids::new(fids_max, is_strict),
+            inflight: Vec::new(),
+            uname: Rc::from(""),
+            ticket: None,
+            table,
+            roots: Vec::new(),
+            public,
+            input: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+            first_ms: now_ms,
+            last_ms: now_ms,
+            is_ending: false,
+            is_dirty: false,
+        }
+    }
+
+    /// Bytes that wait for the client to read.
+    pub(crate) fn queued(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// May this session see `path`, or must it pass through it to what it may see?
+    pub(crate) fn sees(&self, path: &str) -> Sight {
+        let Some(held) = &self.ticket else { return Sight::Full };
+        if held.scopes.is_empty() || within(path, "/proc/9p/self") {
+            return Sight::Full;
+        }
+        if held.scopes.iter().any(|scope| within(path, scope)) {
+            Sight::Full
+        } else if held.scopes.iter().any(|scope| within(scope, path)) || within("/proc/9p/self", path) {
+            Sight::Way
+        } else {
+            Sight::None
+        }
+    }
+}
+
+/// How much of a path a ticket's scopes leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Full,
+    /// A directory on the way to a scope: to be walked through and listed, as far as it leads there.
+    Way,
+    None,
+}
+
+/// Is `path` at or below `top`? On whole components.
+pub(crate) fn within(path: &str, top: &str) -> bool {
+    top == "/" || path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// `dir` and then `name`.
+pub(crate) fn join(dir: &str, name: &str) -> String {
+    if dir == "/" { format!("/{name}") } else { format!("{dir}/{name}") }
+}
+
+impl Fid {
+    pub(crate) fn synthetic(path: Rc<str>) -> Self {
+        Fid {
+            path,
+            at: At::Synthetic,
+            is_ro: true,
+            is_open: false,
+            can_write: false,
+            merges: true,
+            listing: None,
+        }
+    }
+}
+
+/// The refusal for a request that came too late.
+pub(crate) fn revoked() -> Refusal {
+    Refusal::new(Word::Revoked, "the session is closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_within_another_on_whole_components() {
+        assert!(within("/proc/boot", "/proc"));
+        assert!(within("/proc", "/proc"));
+        assert!(within("/x", "/"));
+        assert!(!within("/process", "/proc"));
+    }
+}

@@ -1,0 +1,425 @@
+//! Walks. Within one server a Twalk goes on as it is; one that crosses mounts is taken apart, every
+//! part is asked at once, and the client sees one Rwalk (spec 2.3).
+
+use crate::channel::Wait;
+use crate::door::Door;
+use crate::job::{Job, Kind};
+use crate::request::{Outcome, bare, mounted};
+use crate::session::{Asked, At, Fid, Root, SessionRef, Sight, join};
+use ninep::refusal::{Refusal, Word};
+use ninep::wire::{Names, Qid, Qids, Rmsg, Tmsg};
+use ns::{Path, Resolved};
+use std::rc::Rc;
+
+/// A walk under way.
+pub(crate) struct Walk {
+    pub(crate) newfid: u32,
+    /// The fid's place before a walk in place, to fall back to.
+    old: Option<(Rc<str>, At, bool, bool)>,
+    parts: Vec<Part>,
+    names: usize,
+}
+
+/// Consecutive steps of a walk that one mount answers, or one synthetic directory.
+struct Part {
+    steps: Vec<Step>,
+    mount: Option<u16>,
+    /// What the server said to the walk from the mount's root: its qids, or why not.
+    answer: Answer,
+}
+
+struct Step {
+    path: Rc<str>,
+    /// Names from the mount's root to here.
+    depth: usize,
+    /// Something is mounted below: if the server has no such directory, the door has.
+    is_above_mount: bool,
+}
+
+enum Answer {
+    /// No walk was needed: the root's own qid says it.
+    Root,
+    Waiting,
+    Here(Vec<Qid>),
+    Refused(Refusal),
+    Synthetic,
+}
+
+impl Door {
+    pub(crate) fn walk(
+        &mut self,
+        slot: usize,
+        tag: u16,
+        fid: u32,
+        newfid: u32,
+        names: &Names,
+        frame: &[u8],
+    ) -> Outcome {
+        let session = &self.sessions[slot];
+        let from = session.fids.get(fid).map_err(|word| bare(word.into()))?;
+        let start = Rc::clone(&from.path);
+        if from.is_open {
+            return Err(self.said(slot, fid, Word::Invalid, "walk from an open fid"));
+        }
+        if newfid != fid {
+            session.fids.check_new(newfid).map_err(|word| bare(word.into()))?;
+        }
+        let mut text = String::from(&*start);
+        for name in names.iter() {
+            if let Err(why) = ns::check_name(name) {
+                return Err((Refusal::new(Word::Invalid, format!("{name:?}: {why}")), Some(start)));
+            }
+            text = join(&text, name);
+        }
+        let path: Rc<str> = Rc::from(text);
+        let refused = |word, detail: String| (Refusal::new(word, detail), Some(Rc::clone(&path)));
+        let parsed = Path::parse(&path).map_err(|why| refused(Word::Invalid, why.to_string()))?;
+        let sight = session.sees(&path);
+        if sight == Sight::None {
+            return Err(refused(Word::Permission, "outside the ticket's scopes".into()));
+        }
+        let place = match session.table.resolve(&parsed) {
+            Resolved::Mount(place) => Some((place.entry as u16, place.ro, place.below)),
+            Resolved::Synthetic => None,
+            Resolved::NotFound if names.len() <= 1 => {
+                return Err(refused(Word::NotFound, self.no_such(slot)));
+            }
+            Resolved::NotFound => None,
+        };
+        // The common case: the whole walk stays within the server that `fid` is a file of.
+        if let (At::Server { mount, channel, life, bfid }, Some((entry, is_ro, below))) = (&from.at, place)
+            && *mount == entry
+            && !below
+        {
+            let at = At::Server { mount: *mount, channel: *channel, life: *life, bfid: *bfid };
+            let merges = sight == Sight::Way;
+            return self.walk_within(slot, tag, fid, newfid, path, at, is_ro, merges, frame);
+        }
+        self.walk_across(slot, tag, fid, newfid, &start, names, path)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call site; each is a part of the request")]
+    fn walk_within(
+        &mut self,
+        slot: usize,
+        tag: u16,
+        fid: u32,
+        newfid: u32,
+        path: Rc<str>,
+        at: At,
+        is_ro: bool,
+        merges: bool,
+        frame: &[u8],
+    ) -> Outcome {
+        let At::Server { mount, channel, life, bfid } = at else { return Ok(()) };
+        let number = self.sessions[slot].number;
+        let link = &mut self.channels[channel as usize];
+        if link.life != life {
+            return Err((Refusal::new(Word::Closed, format!("{} was restarted", link.name)), Some(path)));
+        }
+        if !link.has_room() {
+            return Err((Refusal::new(Word::Busy, format!("{} does not keep up", link.name)), Some(path)));
+        }
+        // size[4] type[1] tag[2] fid[4] newfid[4] nwname[2]
+        let count = u16::from_le_bytes([frame[15], frame[16]]);
+        let (target, old) = if newfid == fid {
+            let it = self.sessions[slot].fids.get_mut(fid).map_err(|word| bare(word.into()))?;
+            let old = std::mem::replace(&mut it.path, Rc::clone(&path));
+            it.is_ro = is_ro;
+            it.merges = merges;
+            (bfid, Some(old))
+        } else {
+            let target = link.new_fid();
+            let at = At::Server { mount, channel, life, bfid: target };
+            let it = Fid { path, at, is_ro, is_open: false, can_write: false, merges, listing: None };
+            // Checked before: the number is free and there is room.
+            if self.sessions[slot].fids.insert(newfid, it).is_err() {
+                link.free_fid(target);
+                return Err(bare(Word::Quota.into()));
+            }
+            (target, None)
+        };
+        let session = SessionRef { slot, number };
+        let wait = Wait::Walk { session, tag, newfid, names: count, bfid: target, old };
+        let btag = link.forward(frame, bfid, wait);
+        link.tail(frame.len())[11..15].copy_from_slice(&target.to_le_bytes());
+        self.sessions[slot].inflight.push((tag, Asked::Channel { channel, tag: btag }));
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call site; each is a part of the request")]
+    fn walk_across(
+        &mut self,
+        slot: usize,
+        tag: u16,
+        fid: u32,
+        newfid: u32,
+        start: &Rc<str>,
+        names: &Names,
+        path: Rc<str>,
+    ) -> Outcome {
+        let (mut parts, is_whole) = self.take_apart(slot, start, names);
+        if parts.is_empty() {
+            return Err((Refusal::new(Word::NotFound, self.no_such(slot)), Some(path)));
+        }
+        let number = self.sessions[slot].number;
+        let job = self.jobs.vacant_key();
+        let mut left = 0;
+        let mut end = At::Synthetic;
+        let mut is_ro = true;
+        let last = parts.len() - 1;
+        for (i, part) in parts.iter_mut().enumerate() {
+            let Some(mount) = part.mount else { continue };
+            let is_end = i == last && is_whole;
+            let Some(step) = part.steps.last() else { continue };
+            let rest = self.rest_of(slot, &step.path);
+            match self.root(slot, mount, Some(job)) {
+                Err(refusal) => part.answer = Answer::Refused(refusal),
+                Ok((channel, root, is_new)) => {
+                    left += usize::from(is_new);
+                    if rest.is_empty() && !is_end {
+                        continue;
+                    }
+                    let link = &mut self.channels[channel as usize];
+                    let target = link.new_fid();
+                    let names: Vec<&str> = rest.iter().map(String::as_str).collect();
+                    let wait = Wait::Part { job, part: i };
+                    link.send(&Tmsg::Walk { fid: root, newfid: target, names: Names::from(&names[..]) }, wait);
+                    left += 1;
+                    part.answer = Answer::Waiting;
+                    if is_end {
+                        end = At::Server { mount, channel, life: link.life, bfid: target };
+                    } else {
+                        link.clunk(target);
+                    }
+                }
+            }
+        }
+        if let Some(mount) = parts[last].mount
+            && is_whole
+        {
+            is_ro = self.is_ro(slot, &path);
+            if !matches!(end, At::Server { .. }) {
+                // The mount's server cannot be asked now; say so rather than make up a file.
+                if let Answer::Refused(refusal) = &parts[last].answer {
+                    let _ = mount;
+                    if last == 0 {
+                        return Err((refusal.clone(), Some(path)));
+                    }
+                }
+            }
+        }
+        let merges = self.merges(slot, &path) || matches!(end, At::Synthetic);
+        let session = &mut self.sessions[slot];
+        let old = if newfid == fid {
+            let it = session.fids.get_mut(fid).map_err(|word| bare(word.into()))?;
+            let path = std::mem::replace(&mut it.path, Rc::clone(&path));
+            let at = std::mem::replace(&mut it.at, end);
+            let was = (path, at, it.is_ro, it.merges);
+            it.is_ro = is_ro;
+            it.merges = merges;
+            Some(was)
+        } else {
+            let it = Fid { path, at: end, is_ro, is_open: false, can_write: false, merges, listing: None };
+            session.fids.insert(newfid, it).map_err(|word| bare(word.into()))?;
+            None
+        };
+        let walk = Walk { newfid, old, parts, names: names.len() };
+        let deadline_ms = self.now.mono_ms + crate::job::DEADLINE_MS;
+        self.wake_at(deadline_ms);
+        let session = SessionRef { slot, number };
+        self.jobs.insert(Job { session, tag, deadline_ms, left, kind: Kind::Walk(walk) });
+        self.sessions[slot].inflight.push((tag, Asked::Job(job)));
+        if left == 0 {
+            self.finish_job(job);
+        }
+        Ok(())
+    }
+
+    /// The steps of a walk, grouped by who answers them, and whether they lead to its end.
+    fn take_apart(&self, slot: usize, start: &Rc<str>, names: &Names) -> (Vec<Part>, bool) {
+        let session = &self.sessions[slot];
+        let mut parts: Vec<Part> = Vec::new();
+        let mut text = String::from(&**start);
+        let steps = if names.is_empty() { vec![None] } else { names.iter().map(Some).collect() };
+        for name in steps {
+            if let Some(name) = name {
+                text = join(&text, name);
+            }
+            let Ok(path) = Path::parse(&text) else { return (parts, false) };
+            let (mount, depth, is_above_mount) = match session.table.resolve(&path) {
+                Resolved::NotFound => return (parts, false),
+                Resolved::Synthetic => (None, 0, false),
+                Resolved::Mount(place) => {
+                    (Some(place.entry as u16), place.rest(&path).count(), place.below)
+                }
+            };
+            let step = Step { path: Rc::from(text.as_str()), depth, is_above_mount };
+            match parts.last_mut() {
+                Some(part) if part.mount == mount && mount.is_some() => part.steps.push(step),
+                _ => {
+                    let answer = if mount.is_some() { Answer::Root } else { Answer::Synthetic };
+                    parts.push(Part { steps: vec![step], mount, answer });
+                }
+            }
+        }
+        (parts, true)
+    }
+
+    /// A server has answered one part of a walk.
+    pub(crate) fn walked(&mut self, walk: &mut Walk, part: usize, answer: Result<Vec<Qid>, Refusal>) {
+        if let Some(part) = walk.parts.get_mut(part) {
+            part.answer = answer.map_or_else(Answer::Refused, Answer::Here);
+        }
+    }
+
+    /// Every part has been answered: one Rwalk, or one refusal.
+    pub(crate) fn finish_walk(&mut self, session: SessionRef, tag: u16, walk: Walk) {
+        let slot = session.slot;
+        let mut qids: Vec<Qid> = Vec::with_capacity(walk.names);
+        let mut refusal = None;
+        'parts: for part in &walk.parts {
+            let root = part.mount.map(|mount| self.sessions[slot].roots.get(mount as usize));
+            for step in &part.steps {
+                match self.step_qid(part, step, root.flatten()) {
+                    Ok(qid) => qids.push(qid),
+                    Err(why) => {
+                        refusal = Some((why, Rc::clone(&step.path)));
+                        break 'parts;
+                    }
+                }
+            }
+        }
+        let is_clone = walk.names == 0;
+        if refusal.is_none() && (is_clone || qids.len() == walk.names) {
+            if let Some((_, at, ..)) = walk.old {
+                self.end_at(&at);
+            }
+            let qids = if is_clone { &[][..] } else { &qids[..] };
+            return self.answer(slot, tag, &Rmsg::Walk { qids: Qids::from(qids) });
+        }
+        self.unwalk(slot, walk);
+        if qids.is_empty() {
+            let (why, path) = refusal.unwrap_or_else(|| (Word::NotFound.into(), Rc::from("/")));
+            return self.refuse(slot, tag, why, Some(&path));
+        }
+        if let Some((why, path)) = refusal {
+            self.note(slot, &why, Some(&path));
+        }
+        self.answer(slot, tag, &Rmsg::Walk { qids: Qids::from(&qids[..]) });
+    }
+
+    fn step_qid(&self, part: &Part, step: &Step, root: Option<&Root>) -> Result<Qid, Refusal> {
+        let Some(mount) = part.mount else { return Ok(self.synthetic_qid(&step.path)) };
+        let found = match (&part.answer, root) {
+            (Answer::Here(qids), _) if step.depth > 0 => {
+                qids.get(step.depth - 1).copied().ok_or_else(|| Word::NotFound.into())
+            }
+            (_, Some(Root::Refused(why))) => Err(why.clone()),
+            (Answer::Refused(why), _) => Err(why.clone()),
+            (_, Some(Root::Ready { qid, .. })) if step.depth == 0 => Ok(*qid),
+            (Answer::Waiting, _) => Err(Refusal::new(Word::Busy, "the server does not answer")),
+            _ => Err(Word::Busy.into()),
+        };
+        match found {
+            Ok(qid) => Ok(mounted(qid, mount)),
+            // What lies deeper is another server's: this one's absence does not hide it.
+            Err(why) if step.is_above_mount && matches!(why.word, Word::NotFound | Word::Busy) => {
+                Ok(self.synthetic_qid(&step.path))
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Undoes what a walk has put in the fid table.
+    pub(crate) fn unwalk(&mut self, slot: usize, walk: Walk) {
+        match walk.old {
+            None => {
+                let _ = self.drop_fid(slot, walk.newfid);
+            }
+            Some((path, at, is_ro, merges)) => {
+                let Ok(it) = self.sessions[slot].fids.get_mut(walk.newfid) else { return self.end_at(&at) };
+                it.path = path;
+                it.is_ro = is_ro;
+                it.merges = merges;
+                let target = std::mem::replace(&mut it.at, at);
+                self.end_at(&target);
+            }
+        }
+    }
+
+    /// The fid of a mount's root: its channel and number, and whether it has only now been asked for.
+    pub(crate) fn root(
+        &mut self,
+        slot: usize,
+        mount: u16,
+        job: Option<usize>,
+    ) -> Result<(u16, u32, bool), Refusal> {
+        let table = Rc::clone(&self.sessions[slot].table);
+        let Some(ns::Entry::Mount { server, spec, .. }) = table.entry(mount as usize) else {
+            return Err(Word::NotFound.into());
+        };
+        let Some(channel) = self.channel_of(server) else {
+            return Err(Refusal::new(Word::NotFound, format!("no server {server} in this hive")));
+        };
+        self.connect(channel);
+        let session = &mut self.sessions[slot];
+        let (number, uname) = (session.number, Rc::clone(&session.uname));
+        if session.roots.len() <= mount as usize {
+            session.roots.resize_with(table.len(), || Root::None);
+        }
+        let link = &mut self.channels[channel as usize];
+        if !link.is_up {
+            return Err(Refusal::new(Word::Busy, format!("{server} is not running")));
+        }
+        let root = &mut session.roots[mount as usize];
+        match root {
+            Root::Ready { life, bfid, .. } if *life == link.life => return Ok((channel, *bfid, false)),
+            Root::Asked { life, bfid } if *life == link.life => return Ok((channel, *bfid, false)),
+            _ => {}
+        }
+        if !link.has_room() {
+            return Err(Refusal::new(Word::Busy, format!("{server} does not keep up")));
+        }
+        let bfid = link.new_fid();
+        *root = Root::Asked { life: link.life, bfid };
+        let who = SessionRef { slot, number };
+        let attach = Tmsg::Attach {
+            fid: bfid,
+            afid: ninep::wire::NOFID,
+            uname: &uname,
+            aname: spec,
+            n_uname: number,
+        };
+        link.send(&attach, Wait::Attach { session: who, mount, job });
+        Ok((channel, bfid, job.is_some()))
+    }
+
+    /// The names from the root of the path's mount to the path.
+    pub(crate) fn rest_of(&self, slot: usize, path: &str) -> Vec<String> {
+        let Ok(path) = Path::parse(path) else { return Vec::new() };
+        match self.sessions[slot].table.resolve(&path) {
+            Resolved::Mount(place) => place.rest(&path).map(String::from).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn is_ro(&self, slot: usize, path: &str) -> bool {
+        Path::parse(path).is_ok_and(|path| match self.sessions[slot].table.resolve(&path) {
+            Resolved::Mount(place) => place.ro,
+            _ => true,
+        })
+    }
+
+    /// Must the door list this directory itself?
+    fn merges(&self, slot: usize, path: &str) -> bool {
+        let session = &self.sessions[slot];
+        session.sees(path) == Sight::Way
+            || Path::parse(path).is_ok_and(|path| session.table.has_below(&path))
+    }
+
+    pub(crate) fn no_such(&self, slot: usize) -> String {
+        let owner = &self.sessions[slot].uname;
+        format!("no such file in {}'s name space", owner.split(':').next().unwrap_or(owner))
+    }
+}
