@@ -150,10 +150,9 @@ impl Template {
         Ok(Template { lines })
     }
 
-    /// File, line number and table entry of every line, for the session that `vars` describe.
-    /// Line and entry correspond: a table has one entry a line.
-    pub fn places(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.lines.iter().map(|line| (&*line.file, line.number))
+    /// File, line number and text of every line. Lines and a table's entries correspond one to one.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, u32, String)> {
+        self.lines.iter().map(|line| (&*line.file, line.number, line.to_string()))
     }
 }
 
@@ -250,23 +249,25 @@ fn parse_lines(file: &str, text: &str) -> Result<Vec<Line>, Error> {
     Ok(lines)
 }
 
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag = if self.ro { "-r " } else { "" };
+        match &self.what {
+            What::Mount { server, old, spec } if spec.0.is_empty() => {
+                write!(f, "mount {flag}{} {old}", Quoted(server))
+            }
+            What::Mount { server, old, spec } => write!(f, "mount {flag}{} {old} {spec}", Quoted(server)),
+            What::Bind { new, old } => write!(f, "bind {flag}{new} {old}"),
+            What::Include(name) => write!(f, ". {}", Quoted(name)),
+        }
+    }
+}
+
 /// In bind/ form without comments: what [`Template::parse`] makes the same template from, but
 /// for the places in error messages.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| {
-            let flag = if line.ro { "-r " } else { "" };
-            match &line.what {
-                What::Mount { server, old, spec } if spec.0.is_empty() => {
-                    writeln!(f, "mount {flag}{} {old}", Quoted(server))
-                }
-                What::Mount { server, old, spec } => {
-                    writeln!(f, "mount {flag}{} {old} {spec}", Quoted(server))
-                }
-                What::Bind { new, old } => writeln!(f, "bind {flag}{new} {old}"),
-                What::Include(name) => writeln!(f, ". {}", Quoted(name)),
-            }
-        })
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 

@@ -53,41 +53,39 @@ fn check(
 ) -> Result<Vec<Problem>, ns::Error> {
     let table = template.expand(&VARS)?;
     let mut problems = Vec::new();
-    for (entry, (file, line)) in table.entries().zip(template.places()) {
+    for (entry, (file, line, text)) in table.entries().zip(template.lines()) {
         let mut wrong = |what: String| {
             problems.push(Problem { file: dir.join(file).display().to_string(), line, what });
         };
-        if let Some(what) = alias(manifest, &entry) {
-            wrong(what);
+        if !manifest.telemetry.worker_alias && is_alias(&entry) {
+            wrong(format!("{text}: telemetry.worker_alias is false; use the path below /shard"));
         }
         let Entry::Mount { ro, server, spec, .. } = entry else { continue };
         let Some(served) = served::find(server) else {
             let known: Vec<&str> = SERVERS.iter().map(|served| served.name).collect();
-            wrong(format!("{entry}: {server} found; {} allowed", known.join(", ")));
+            wrong(format!("{text}: {server} found; {} allowed", known.join(", ")));
             continue;
         };
         if let Err(what) = serves(manifest, served, spec) {
-            wrong(format!("{entry}: {what}"));
+            wrong(format!("{text}: {what}"));
         } else if role.starts_with("worker-")
             && let Err(what) = may_reach(served, spec, ro)
         {
-            wrong(format!("{entry}: {role} {what}"));
+            wrong(format!("{text}: {role} {what}"));
         } else if role == "observer" && !ro {
-            wrong(format!("{entry}: observer changes nothing; write mount -r"));
+            wrong(format!("{text}: observer changes nothing; write mount -r"));
         }
     }
     Ok(problems)
 }
 
-/// `/worker` where `worker_alias` says that there is none.
-fn alias(manifest: &Manifest, entry: &Entry<'_>) -> Option<String> {
-    let is_alias = |path: &str| path == "/worker" || path.starts_with("/worker/");
-    let used = match *entry {
-        Entry::Mount { server, old, .. } => server == "worker" && is_alias(old),
-        Entry::Bind { new, old, .. } => is_alias(new) || is_alias(old),
-    };
-    (used && !manifest.telemetry.worker_alias)
-        .then(|| format!("{entry}: telemetry.worker_alias is false; use the path below /shard"))
+/// Whether it makes or uses `/worker/…`.
+fn is_alias(entry: &Entry<'_>) -> bool {
+    let within = |path: &str| path == "/worker" || path.starts_with("/worker/");
+    match *entry {
+        Entry::Mount { server, old, .. } => server == "worker" && within(old),
+        Entry::Bind { new, old, .. } => within(new) || within(old),
+    }
 }
 
 /// Whether the server has that spec; one that is not part of this build is taken at its word.

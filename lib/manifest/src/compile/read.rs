@@ -71,7 +71,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Read, Problem> {
     };
     let mut tree = walk.table("", "", document.get_ref());
     fill("", "", &mut tree, &mut |key, path| {
-        if key.absent == Absent::Refused {
+        if key.absent == Absent::Refused && !walk.lines.has(path) {
             let what = format!("missing; {} allowed", key.allowed);
             walk.problems.push(walk.lines.problem(path, &what));
         }
