@@ -1,4 +1,6 @@
-//! Append-only streams under /log
+//! The log's process.
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rt::serve("log", |boot| Ok(logfs::tree(&boot.manifest.log)))
+}

@@ -1,4 +1,6 @@
-//! Facts of this boot: /proc/boot, /proc/version, /proc/tests
+//! The facts' process.
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rt::serve("proc", |boot| Ok(procfs::tree(&boot.manifest)))
+}
