@@ -121,13 +121,13 @@ pub const KEYS: &[Key] = &[
     int("ninep.batch_frames", 1, 1024, 16, "frames of one session that the door handles before the next session's turn"),
 
     key("tickets.issuer", A::Secret, Absent::None, "the issuer's secret key; absent in the dev profile: issuer.key in the data directory, made on first start"),
-    key("tickets.keys.ID", A::PublicKey, Absent::None, "a public key that is accepted; two during a rotation; the id dev is that of the key made on first start"),
     int("tickets.max_scopes", 0, 64, 8, "scopes in one ticket"),
     int("tickets.max_scope_path", 1, 2048, 128, "length of a scope's path, bytes"),
     int("tickets.max_rate_per_s", 0, 1_000_000, 64, "largest rate of a scope, requests per second; 0: unlimited"),
     int("tickets.bandwidth_bytes", 0, MOST, 128 * KIB, "largest byte quota of a ticket; 0: unlimited"),
     int("tickets.cursor_resumes", 0, 1_000_000, 16, "largest quota of cursor resumptions; 0: unlimited"),
     int("tickets.cursor_advances", 0, 1_000_000_000, 256, "largest quota of cursor advances; 0: unlimited"),
+    key("tickets.keys.ID", A::PublicKey, Absent::None, "a public key that is accepted; two during a rotation; the id dev is that of the key made on first start"),
 
     key("log.streams", A::Files, Absent::List(&["queen.log"]), "the files of /log; queen.log is among them"),
     key("log.ring_bytes", A::PowerOfTwo(4 * KIB, 256 * MIB), Absent::Int(MIB), "size of each stream's ring"),
