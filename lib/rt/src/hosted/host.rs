@@ -6,6 +6,7 @@ use super::peers::Peers;
 use super::poll::{Event, Poll, Wish};
 use chan::unix::{self, Moved};
 use ninep::srv::{ConnId, Engine, Limits, Now, Service, Tree};
+use ninep::wire::MSIZE_MAX;
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -17,14 +18,17 @@ pub(crate) const PEER: u64 = 3 << 56;
 const KIND: u64 = 0xff << 56;
 
 /// Replies that may wait on one connection before it is read no further.
-const QUEUE_MAX: usize = 4 << 20;
+const QUEUE_MAX: usize = 256 << 10;
+/// Requests taken between two looks at the queue: small ones can ask for large replies. No frame is
+/// larger.
+const WINDOW: usize = MSIZE_MAX as usize;
 /// One read.
 const READ_BYTES: usize = 128 << 10;
-/// Frames that have come in part; no connection can hold more back.
-const INPUT_MAX: usize = 256 << 10;
 
 struct Conn {
     stream: UnixStream,
+    /// What has come and is not taken yet: part of a frame, or what waits for room among the replies.
+    /// At most one read, since nothing is read while whole frames wait.
     input: Vec<u8>,
     wish: Wish,
 }
@@ -88,47 +92,82 @@ impl<S: Service> Host<S> {
 
     fn conn(&mut self, poll: &Poll, event: Event, now: Now) {
         let id = (event.token & !KIND) as ConnId;
-        if event.ready.read {
-            let Some(conn) = self.conns.get_mut(&id) else { return };
+        // An end shows as readable whatever was asked for; it keeps until there is room for replies.
+        let reads = event.ready.read && self.conns.get(&id).is_some_and(|conn| conn.wish != Wish::Write);
+        self.advance(poll, id, reads, now);
+    }
+
+    /// Reads once, takes what has come, sends what can be sent, and waits for what can come next.
+    fn advance(&mut self, poll: &Poll, id: ConnId, reads: bool, now: Now) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let mut input = std::mem::take(&mut conn.input);
+        let mut fresh = 0;
+        if reads {
             match unix::read(&mut conn.stream, &mut self.buffer) {
                 Moved::Later => {}
                 Moved::Ended => return self.drop_conn(id),
-                Moved::Bytes(n) => {
-                    let fed = if conn.input.is_empty() {
-                        let used = self.engine.feed(id, &self.buffer[..n], now);
-                        if let Some(used) = used {
-                            conn.input.extend_from_slice(&self.buffer[used..n]);
-                        }
-                        used.is_some()
-                    } else {
-                        conn.input.extend_from_slice(&self.buffer[..n]);
-                        let used = self.engine.feed(id, &conn.input, now);
-                        conn.input.drain(..used.unwrap_or(0));
-                        used.is_some()
-                    };
-                    if !fed || conn.input.len() > INPUT_MAX {
-                        return self.drop_conn(id);
-                    }
-                }
+                Moved::Bytes(n) if input.is_empty() => fresh = n,
+                Moved::Bytes(n) => input.extend_from_slice(&self.buffer[..n]),
             }
         }
-        self.flush(poll, id);
+        let is_sound = if fresh > 0 {
+            // The common case: whole frames, taken where they were read.
+            let buffer = std::mem::take(&mut self.buffer);
+            let used = self.take(id, &buffer[..fresh], now);
+            input.extend_from_slice(&buffer[used.unwrap_or(fresh)..fresh]);
+            self.buffer = buffer;
+            used.is_some()
+        } else {
+            let used = self.take(id, &input, now);
+            input.drain(..used.unwrap_or(0));
+            used.is_some()
+        };
+        if input.is_empty() {
+            input = Vec::new();
+        }
+        match self.conns.get_mut(&id) {
+            Some(conn) if is_sound => conn.input = input,
+            _ => return self.drop_conn(id),
+        }
+        self.wish(poll, id);
     }
 
-    /// Sends what there is; waits for room, and reads no further, where there is too much.
-    fn flush(&mut self, poll: &Poll, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+    /// Takes whole frames from `input` and sends the replies, as long as they find room; says how many
+    /// bytes it is done with, or None where the connection must end.
+    fn take(&mut self, id: ConnId, input: &[u8], now: Now) -> Option<usize> {
+        let mut used = 0;
+        loop {
+            if self.engine.output(id).len() > QUEUE_MAX && !self.send(id)? {
+                return Some(used);
+            }
+            let window = &input[used..input.len().min(used + WINDOW)];
+            match self.engine.feed(id, window, now)? {
+                0 => break,
+                n => used += n,
+            }
+        }
+        self.send(id)?;
+        Some(used)
+    }
+
+    /// Sends what it can; says whether there is room again, or None where the connection must end.
+    fn send(&mut self, id: ConnId) -> Option<bool> {
+        let conn = self.conns.get_mut(&id)?;
         loop {
             let output = self.engine.output(id);
             if output.is_empty() {
-                break;
+                return Some(true);
             }
             match unix::write(&mut conn.stream, output) {
                 Moved::Bytes(n) => self.engine.consume(id, n),
-                Moved::Later => break,
-                Moved::Ended => return self.drop_conn(id),
+                Moved::Later => return Some(output.len() <= QUEUE_MAX),
+                Moved::Ended => return None,
             }
         }
+    }
+
+    fn wish(&mut self, poll: &Poll, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
         let wish = match self.engine.output(id).len() {
             0 => Wish::Read,
             n if n > QUEUE_MAX => Wish::Write,
@@ -163,7 +202,7 @@ impl<S: Service> Host<S> {
                 self.engine.tree.state.reply(id, answer, now);
             }
             for id in touched {
-                self.flush(poll, id);
+                self.advance(poll, id, false, now);
             }
             if is_done {
                 return;

@@ -63,6 +63,8 @@ struct Call {
     answer: Result<Vec<u8>, Refusal>,
     is_read: bool,
     deadline_ms: u64,
+    /// A log line, until it is acknowledged.
+    line: Option<Request>,
 }
 
 impl Peers {
@@ -79,16 +81,19 @@ impl Peers {
             if !touched.contains(&i) {
                 touched.push(i);
             }
-            if self.connect(poll, i, now) {
-                let me = &self.me;
-                if let Some(link) = &mut self.peers[i].link {
-                    link.begin(me, request, now);
+            let is_there = self.connect(poll, i, now);
+            let me = &self.me;
+            let peer = &mut self.peers[i];
+            // Lines that were kept go first.
+            let has_room = peer.backlog.is_empty() || request.id != 0;
+            match &mut peer.link {
+                Some(link) if has_room && link.out.len() <= BACKLOG_BYTES => link.begin(me, request, now),
+                _ if request.id == 0 => peer.keep(request),
+                _ => {
+                    let state = if is_there { "does not keep up" } else { "is not running" };
+                    let detail = format!("{} {state}", request.server);
+                    failed.push((request.id, Err(Refusal::new(Word::Busy, detail))));
                 }
-            } else if request.id == 0 {
-                self.peers[i].keep(request);
-            } else {
-                let detail = format!("{} is not running", request.server);
-                failed.push((request.id, Err(Refusal::new(Word::Busy, detail))));
             }
         }
         for i in touched {
@@ -125,18 +130,8 @@ impl Peers {
             peer.retry_ms = (!peer.backlog.is_empty()).then_some(now.mono_ms + RETRY_MS);
             return false;
         };
-        peer.retry_ms = None;
-        let mut link = Link::new(stream);
-        if peer.dropped > 0 {
-            let line = format!("{} {} log lines were dropped while the log was away", self.me, peer.dropped);
-            link.begin(&self.me, Request::log(line), now);
-            peer.dropped = 0;
-        }
-        peer.backlog_bytes = 0;
-        for request in peer.backlog.drain(..) {
-            link.begin(&self.me, request, now);
-        }
-        peer.link = Some(link);
+        peer.link = Some(Link::new(stream));
+        peer.catch_up(&self.me, now);
         true
     }
 
@@ -183,11 +178,16 @@ impl Peers {
         Vec::new()
     }
 
-    /// The connection has ended: what was asked is Busy, whatever became of it over there.
+    /// The connection has ended: what was asked is Busy, whatever became of it over there. Log lines
+    /// that were not acknowledged are sent again: their ring is gone with its server.
     fn lose(&mut self, i: usize) -> Vec<Answer> {
         let peer = &mut self.peers[i];
         let name = peer.name;
         let Some(mut link) = peer.link.take() else { return Vec::new() };
+        let mut lines: Vec<_> =
+            link.calls.iter_mut().filter_map(|(_, c)| Some((c.fid, c.line.take()?))).collect();
+        lines.sort_unstable_by_key(|(fid, _)| *fid);
+        lines.into_iter().for_each(|(_, line)| peer.keep(line));
         let gone = || Err(Refusal::new(Word::Busy, format!("{name} has died and is being restarted")));
         link.calls.drain().filter(|call| call.id != 0).map(|call| (call.id, gone())).collect()
     }
@@ -197,6 +197,7 @@ impl Peers {
         let mut answers = Vec::new();
         for i in 0..self.peers.len() {
             if self.peers[i].retry_ms.is_some_and(|at| at <= now.mono_ms) && self.connect(poll, i, now) {
+                self.peers[i].catch_up(&self.me, now);
                 answers.extend(self.flush(poll, i));
             }
             let is_late = |link: &Link| link.calls.iter().any(|(_, call)| call.deadline_ms <= now.mono_ms);
@@ -218,20 +219,45 @@ impl Peers {
 }
 
 impl Peer {
-    /// Keeps a request nobody waits for until the peer is back, within the bound.
+    /// Sends what was kept, as far as there is room, and says what was not kept.
+    fn catch_up(&mut self, me: &str, now: Now) {
+        let Some(link) = &mut self.link else { return };
+        while link.out.len() <= BACKLOG_BYTES {
+            let Some(line) = self.backlog.pop_front() else { break };
+            self.backlog_bytes -= size(&line);
+            link.begin(me, line, now);
+        }
+        self.retry_ms = (!self.backlog.is_empty()).then_some(now.mono_ms + RETRY_MS);
+        if self.backlog.is_empty() && self.dropped > 0 {
+            let name = me.strip_prefix("server:").unwrap_or(me);
+            let line = format!("{name} log lines lost count={} reason=log-away", self.dropped);
+            link.begin(me, Request::log(line), now);
+            self.dropped = 0;
+        }
+    }
+
+    /// Keeps a log line until the log is back, within the bound; other requests that nobody waits for
+    /// are lost with their server, and its successor asks for what it needs.
     fn keep(&mut self, request: Request) {
-        let bytes = match &request.op {
-            Op::Write(data) => data.len(),
-            Op::Read => return,
-        };
-        if self.name != "log" || self.backlog_bytes + bytes > BACKLOG_BYTES {
-            self.dropped += u64::from(self.name == "log");
+        if self.name != "log" {
+            return;
+        }
+        let bytes = size(&request);
+        if self.backlog_bytes + bytes > BACKLOG_BYTES {
+            self.dropped += 1;
             return;
         }
         self.backlog_bytes += bytes;
         self.backlog.push_back(request);
         // Looked for again at the next tick.
         self.retry_ms.get_or_insert(0);
+    }
+}
+
+fn size(request: &Request) -> usize {
+    match &request.op {
+        Op::Write(data) => data.len(),
+        Op::Read => 0,
     }
 }
 
@@ -280,8 +306,10 @@ impl Link {
         let fid = self.new_fid();
         let is_read = request.id != 0;
         let deadline_ms = now.mono_ms + DEADLINE_MS;
-        let call = Call { id: request.id, fid, left: 0, answer: Ok(Vec::new()), is_read, deadline_ms };
-        let call = Some(self.calls.insert(call));
+        let answer = Ok(Vec::new());
+        let call = Call { id: request.id, fid, left: 0, answer, is_read, deadline_ms, line: None };
+        let at = self.calls.insert(call);
+        let call = Some(at);
         let names: Vec<&str> = request.path.split('/').filter(|name| !name.is_empty()).collect();
         self.send(call, &Tmsg::Walk { fid: root, newfid: fid, names: Names::from(&names[..]) });
         let flags = if matches!(request.op, Op::Read) { O_RDONLY } else { O_RDWR };
@@ -293,6 +321,8 @@ impl Link {
         }
         if is_read {
             self.send(call, &Tmsg::Read { fid, offset: 0, count: MSIZE_MAX - READ_OVERHEAD });
+        } else if request.server == "log" {
+            self.calls[at].line = Some(request);
         }
     }
 

@@ -6,6 +6,7 @@ use super::host::Host;
 use super::poll::{Poll, Wish};
 use super::signals::Signals;
 use ninep::srv::{Service, Tree};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 
 /// Serves the tree that `build` makes, until SIGTERM or SIGINT, or until init is gone.
@@ -55,15 +56,39 @@ fn run<S: Service>(
     }
 }
 
-/// No core dumps, which would hold tickets; and no life without init.
+/// No core dumps, which would hold tickets; and no life without init, which holds the other end of
+/// its servers' standard input.
 pub fn alone() -> Result<(), BootError> {
-    use rustix::process::{DumpableBehavior, Signal, getppid, set_dumpable_behavior};
-    let parent = getppid();
+    use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
     let said = |error: rustix::io::Errno| BootError(format!("prctl: {error}"));
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(said)?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(said)?;
-    if getppid() != parent {
+    set_parent_process_death_signal(Some(Signal::TERM)).map_err(said)?;
+    if has_ended(std::io::stdin().as_fd()) {
         return Err(BootError("init has ended before this server began".into()));
     }
     Ok(())
+}
+
+/// Is this a pipe whose other end is gone?
+fn has_ended(fd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let is_pipe = rustix::fs::fstat(fd)
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo);
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    is_pipe && poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_without_its_writer_has_ended() {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        assert!(!has_ended(read.as_fd()));
+        drop(write);
+        assert!(has_ended(read.as_fd()));
+        assert!(!has_ended(std::fs::File::open("/dev/null").unwrap().as_fd()));
+    }
 }
