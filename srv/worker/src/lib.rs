@@ -1,2 +1,168 @@
-//! Worker telemetry: /worker and /shard
+//! workerfs: each worker's telemetry, under `/worker/<id>` and `/shard/<hh>/worker/<id>`.
+//! Guarantees: a record acknowledged is readable until the ring laps it or the worker is gone; all
+//! rings together stay within the manifest's budget. Forgets a worker when the queen says so.
 #![forbid(unsafe_code)]
+
+mod workers;
+
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::{Call, Dir, Key, Now, Op, Request, Service, Tree, Verdict};
+use ring::Stream;
+use serde::Deserialize;
+pub use workers::{Config, Workers};
+
+/// Worker keys are their numbers here; a shard directory's key is its label, apart from those.
+const SHARD: Key = 1 << 39;
+
+/// The tree:
+///
+/// ```text
+/// <id>/                      telemetry  append-only: one record a write
+///                            status     one line
+/// [shard]/<hh>/worker/<id>/  the same directories, by shard
+/// [ctl]/ctl                  add and drop, from the queen only
+/// ```
+pub fn tree(config: Config) -> Tree<Fs> {
+    let ctl_line = 512;
+    let by_shard = Dir::new().dir("worker", Dir::new().each(list_shard, find_in_shard, worker_dir()));
+    let shards = Dir::new().each(
+        |fs: &Fs, _, f| fs.workers.shards().for_each(|shard| f(&ns::ShardLabel::of(shard), SHARD | Key::from(shard))),
+        |fs: &Fs, _, name| {
+            let shard = ns::ShardLabel::parse(name)?;
+            fs.workers.shards().any(|other| other == shard).then_some(SHARD | Key::from(shard))
+        },
+        by_shard,
+    );
+    let main = Dir::new().each(
+        |fs: &Fs, _, f| fs.workers.iter().for_each(|(key, worker)| f(&worker.id, key)),
+        |fs: &Fs, _, name| fs.workers.find(name),
+        worker_dir(),
+    );
+    Tree::new(Fs { workers: Workers::new(config), outbox: Vec::new(), ask_ms: None }, main)
+        .root("shard", shards)
+        .internal("ctl", Dir::new().ctl("ctl", 0o600, ctl_line, command))
+}
+
+fn worker_dir() -> Dir<Fs> {
+    Dir::new()
+        .append_with("telemetry", 0o622, telemetry, append)
+        .text("status", |fs: &Fs, call, out| fs.workers.status(call.key, out).ok_or_else(gone))
+}
+
+fn list_shard(fs: &Fs, shard: Key, f: &mut dyn FnMut(&str, Key)) {
+    let shard = (shard & 0xff) as u8;
+    fs.workers.iter().filter(|(_, worker)| worker.shard == shard).for_each(|(key, worker)| f(&worker.id, key));
+}
+
+fn find_in_shard(fs: &Fs, shard: Key, name: &str) -> Option<Key> {
+    let key = fs.workers.find(name)?;
+    (Key::from(fs.workers.get(key)?.shard) == shard & 0xff).then_some(key)
+}
+
+fn telemetry<'f>(fs: &'f mut Fs, call: &Call) -> Result<&'f mut dyn Stream, Refusal> {
+    fs.workers.ring(call.key).map(|ring| ring as &mut dyn Stream).ok_or_else(gone)
+}
+
+fn append(fs: &mut Fs, call: &Call, record: &[u8]) -> Result<(), Refusal> {
+    if let Some(id) = fs.workers.append(call.key, record)? {
+        // The last tick: the queen ends a worker that has had its ticks.
+        fs.outbox.push(to_queen(format!("{{\"spent\":{{\"worker\":\"{id}\",\"what\":\"ticks\"}}}}\n")));
+    }
+    Ok(())
+}
+
+fn gone() -> Refusal {
+    Refusal::new(Word::Revoked, "the worker is gone")
+}
+
+fn to_queen(line: String) -> Request {
+    Request { id: 0, server: "queen", root: "in", path: "events".into(), op: Op::Write(line.into_bytes()) }
+}
+
+/// The workers, and what is to be said about them.
+pub struct Fs {
+    /// The rings.
+    pub workers: Workers,
+    outbox: Vec<Request>,
+    ask_ms: Option<u64>,
+}
+
+/// The request for the queen's list of workers, and how long to wait between tries.
+const LIST: u64 = 1;
+const ASK_AGAIN_MS: u64 = 100;
+
+impl Service for Fs {
+    fn start(&mut self, now: Now) {
+        self.ask_ms = Some(now.mono_ms);
+    }
+
+    fn deadline_ms(&self) -> Option<u64> {
+        self.ask_ms
+    }
+
+    fn tick(&mut self, _: Now) {
+        if self.ask_ms.take().is_some() {
+            let path = "workers".into();
+            self.outbox.push(Request { id: LIST, server: "queen", root: "in", path, op: Op::Read });
+        }
+    }
+
+    fn outbox(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    fn reply(&mut self, _: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
+        let Ok(list) = answer else {
+            self.ask_ms = Some(now.mono_ms + ASK_AGAIN_MS);
+            return;
+        };
+        for line in String::from_utf8_lossy(&list).lines() {
+            let added = serde_json::from_str(line)
+                .map_err(|error| Refusal::new(Word::Invalid, error.to_string()))
+                .and_then(|add: Add| self.add(&add));
+            if let Err(refusal) = added {
+                self.outbox.push(Request::log(format!("worker cannot restore {line}: {refusal}")));
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Command {
+    Add(Add),
+    Drop(Drop),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Add {
+    id: String,
+    role: String,
+    #[serde(default)]
+    ticks: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Drop {
+    id: String,
+}
+
+impl Fs {
+    fn add(&mut self, add: &Add) -> Result<(), Refusal> {
+        self.workers.add(&add.id, &add.role, add.ticks)
+    }
+}
+
+fn command(fs: &mut Fs, _: &Call, line: &str) -> Verdict {
+    let (verb, done) = match serde_json::from_str(line) {
+        Err(error) => ("CTL", Err(Refusal::new(Word::Invalid, error.to_string()))),
+        Ok(Command::Add(add)) => ("ADD", fs.add(&add)),
+        Ok(Command::Drop(drop)) => ("DROP", fs.workers.drop(&drop.id)),
+    };
+    match done {
+        Ok(()) => Verdict::Ack(format!("OK {verb}")),
+        Err(refusal) => Verdict::Refuse { verb: verb.into(), refusal },
+    }
+}

@@ -1,4 +1,6 @@
-//! Worker telemetry: /worker and /shard
+//! The workers' telemetry's process.
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rt::serve("worker", |boot| Ok(workerfs::tree(workerfs::Config::from_manifest(&boot.manifest.telemetry))))
+}
