@@ -14,11 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// What peers have answered.
+type Seen = Arc<Mutex<Vec<Result<Vec<u8>, Refusal>>>>;
+
 /// Answers what it is asked through its ctl: `ask SERVER ROOT PATH` reads there, `log TEXT` logs.
 #[derive(Default)]
 struct Toy {
     outbox: Vec<Request>,
-    seen: Arc<Mutex<Vec<Result<Vec<u8>, Refusal>>>>,
+    seen: Seen,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -64,7 +67,7 @@ fn tree(toy: Toy) -> Tree<Toy> {
 struct Running {
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
-    seen: Arc<Mutex<Vec<Result<Vec<u8>, Refusal>>>>,
+    seen: Seen,
     lines: Arc<Mutex<Vec<String>>>,
     wakes: Arc<Mutex<u64>>,
 }
