@@ -1,4 +1,32 @@
-//! cohkill: stop workers
+//! cohkill: end workers.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use clap::Parser;
+use cohcmd::serde_json::json;
+use cohcmd::{HiveArgs, Out};
+use std::process::ExitCode;
+
+/// Ends workers and revokes their tickets
+#[derive(Parser)]
+#[command(name = "cohkill", version)]
+struct Args {
+    /// Workers, as cohps shows them
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+    #[command(flatten)]
+    hive: HiveArgs,
+}
+
+fn main() -> ExitCode {
+    cohcmd::main(|args: Args, out: &mut Out| {
+        let mut hive = args.hive.find()?;
+        for id in &args.ids {
+            let command = json!({"kill": id}).to_string();
+            let done = hive.write_lines("/queen/ctl", std::iter::once(Ok(command)), |ack| out.line(ack));
+            if let Err(trouble) = done {
+                out.complain(trouble)?;
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,2 +1,27 @@
-//! What a command stands on: find the hive, open, read, write, tail, report
+//! What a command stands on: find the hive, open, read, write, tail, report (spec 13.2).
+//!
+//! Guarantees: an operation on a mount and on a door behaves, prints and fails alike; nothing is tried
+//! twice behind the user's back; a path never leaves the hive. Knows no server's files but two that
+//! every session has, `/proc/9p/self/errstr` and `/proc/9p/self/ns`.
 #![forbid(unsafe_code)]
+
+mod args;
+mod door;
+mod fields;
+mod hive;
+mod mount;
+mod path;
+mod run;
+mod spaces;
+mod tail;
+mod trouble;
+
+pub use args::{HiveArgs, run_dir};
+pub use fields::{Record, mode_string, table};
+pub use hive::{Access, Entry, File, Hive, LINE_MAX, NodeKind, Stat};
+pub use path::clean;
+pub use run::{Out, main};
+pub use serde_json;
+pub use spaces::{Mounted, mounts, server_at};
+pub use tail::{Follow, LastLines, tail};
+pub use trouble::Trouble;

@@ -1,0 +1,129 @@
+//! How a command is told which hive, and as whom (spec 13.2).
+
+use crate::door::Door;
+use crate::hive::Hive;
+use crate::mount::Mount;
+use crate::trouble::Trouble;
+use clap::Args;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The options that every command shares.
+#[derive(Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Which hive, and as whom")]
+pub struct HiveArgs {
+    /// A mounted hive [$COH_NS]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub ns: Option<PathBuf>,
+    /// A door: unix!PATH, tcp!HOST!PORT or tls!HOST!PORT [$COH_DOOR; the default hive's]
+    #[arg(long, value_name = "ADDR", global = true, conflicts_with = "ns")]
+    pub door: Option<String>,
+    /// A file that holds the ticket to show at the door [$COH_TICKET_FILE, $COH_TICKET]
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "ns")]
+    pub ticket: Option<PathBuf>,
+    /// The role to attach as [the ticket's; queen at a local door]
+    #[arg(long, global = true, conflicts_with = "ns")]
+    pub role: Option<String>,
+    /// The subject to attach as [the ticket's]
+    #[arg(long, global = true, conflicts_with = "ns")]
+    pub subject: Option<String>,
+}
+
+/// Where a hive is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Mount(PathBuf),
+    Door(String),
+    Default(PathBuf),
+}
+
+impl HiveArgs {
+    /// Finds the hive and opens a session: an option before its variable, a mount before a door.
+    pub fn find(&self) -> Result<Hive, Trouble> {
+        match self.place(|name| env::var_os(name).filter(|v| !v.is_empty()))? {
+            Place::Mount(dir) => Ok(Hive::on_mount(Mount::new(dir)?)),
+            Place::Door(addr) => Ok(Hive::at_door(Door::dial(&addr, self)?)),
+            Place::Default(run) => {
+                let door = run.join("door");
+                if !door.exists() {
+                    let run = run.display();
+                    return Err(Trouble::failed(format!(
+                        "no hive at {run}; start one with: coh up, or name one with --ns or --door"
+                    )));
+                }
+                Ok(Hive::at_door(Door::dial(&format!("unix!{}", door.display()), self)?))
+            }
+        }
+    }
+
+    pub(crate) fn place(&self, var: impl Fn(&str) -> Option<OsString>) -> Result<Place, Trouble> {
+        if let Some(dir) = &self.ns {
+            return Ok(Place::Mount(dir.clone()));
+        }
+        if let Some(addr) = &self.door {
+            return Ok(Place::Door(addr.clone()));
+        }
+        if let Some(dir) = var("COH_NS") {
+            if self.ticket.is_some() || self.role.is_some() || self.subject.is_some() {
+                return Err(Trouble::Usage(format!(
+                    "--ticket, --role and --subject are for a door; {} (from $COH_NS) is a mount, whose \
+                     session is there already: name a door with --door, or unset COH_NS",
+                    Path::new(&dir).display()
+                )));
+            }
+            return Ok(Place::Mount(dir.into()));
+        }
+        if let Some(addr) = var("COH_DOOR") {
+            return match addr.into_string() {
+                Ok(addr) => Ok(Place::Door(addr)),
+                Err(_) => Err(Trouble::Usage("$COH_DOOR is not UTF-8".into())),
+            };
+        }
+        Ok(Place::Default(run_dir_from(var)))
+    }
+}
+
+/// The default run directory: `$COH_RUN`, else `$XDG_RUNTIME_DIR/coh`, else `/tmp/coh-<uid>`.
+pub fn run_dir() -> PathBuf {
+    run_dir_from(|name| env::var_os(name).filter(|v| !v.is_empty()))
+}
+
+fn run_dir_from(var: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let uid = || PathBuf::from(format!("/tmp/coh-{}", rustix::process::getuid().as_raw()));
+    var("COH_RUN")
+        .map(PathBuf::from)
+        .or_else(|| var("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("coh")))
+        .unwrap_or_else(uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(args: &HiveArgs, vars: &[(&str, &str)]) -> Place {
+        args.place(|name| vars.iter().find(|(k, _)| *k == name).map(|(_, v)| v.into())).unwrap()
+    }
+
+    #[test]
+    fn an_option_comes_before_a_variable_and_a_mount_before_a_door() {
+        let vars = [("COH_NS", "/n"), ("COH_DOOR", "unix!/d"), ("COH_RUN", "/run/c")];
+        let ns = HiveArgs { ns: Some("/m".into()), ..HiveArgs::default() };
+        let door = HiveArgs { door: Some("tcp!h!1".into()), ..HiveArgs::default() };
+        assert_eq!(place(&ns, &vars), Place::Mount("/m".into()));
+        assert_eq!(place(&door, &vars), Place::Door("tcp!h!1".into()));
+        let none = HiveArgs::default();
+        assert_eq!(place(&none, &vars), Place::Mount("/n".into()));
+        assert_eq!(place(&none, &vars[1..]), Place::Door("unix!/d".into()));
+        assert_eq!(place(&none, &vars[2..]), Place::Default("/run/c".into()));
+        assert_eq!(place(&none, &[("XDG_RUNTIME_DIR", "/run/u")]), Place::Default("/run/u/coh".into()));
+        assert!(matches!(place(&none, &[]), Place::Default(dir) if dir.starts_with("/tmp")));
+    }
+
+    #[test]
+    fn a_role_for_a_mount_is_a_usage_error() {
+        let args = HiveArgs { role: Some("observer".into()), ..HiveArgs::default() };
+        let found = args.place(|name| (name == "COH_NS").then(|| "/n".into()));
+        assert_eq!(found.unwrap_err().status(), 2);
+    }
+}

@@ -1,0 +1,89 @@
+//! The frame around every command: arguments, output, complaints, the exit status.
+
+use crate::trouble::Trouble;
+use clap::Parser;
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::process::ExitCode;
+
+/// Standard output, and the complaints that do not stop a command.
+pub struct Out {
+    name: String,
+    stdout: BufWriter<StdoutLock<'static>>,
+    has_failed: bool,
+}
+
+impl Out {
+    /// Writes bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        self.stdout.write_all(bytes).map_err(stdout_trouble)
+    }
+
+    /// Writes one line.
+    pub fn line(&mut self, line: impl AsRef<str>) -> Result<(), Trouble> {
+        self.bytes(line.as_ref().as_bytes())?;
+        self.bytes(b"\n")
+    }
+
+    /// Writes a value as one line of JSON.
+    pub fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Trouble> {
+        let line = serde_json::to_string(value).map_err(|e| Trouble::failed(format!("JSON: {e}")))?;
+        self.line(line)
+    }
+
+    /// Lets what was written be seen now.
+    pub fn flush(&mut self) -> Result<(), Trouble> {
+        self.stdout.flush().map_err(stdout_trouble)
+    }
+
+    /// Says what went wrong with one file; the command goes on with the next and ends with status 1.
+    /// What cannot be reported and passed over (our reader has gone) comes back.
+    pub fn complain(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        if trouble == Trouble::Quiet {
+            return Err(trouble);
+        }
+        self.has_failed = true;
+        self.note(&trouble.to_string())
+    }
+
+    /// Says something beside the output, after what has been written so far.
+    pub fn note(&mut self, what: &str) -> Result<(), Trouble> {
+        self.flush()?;
+        // Nobody is left to hear that standard error is closed.
+        let _ = writeln!(io::stderr(), "{}: {what}", self.name);
+        Ok(())
+    }
+
+    /// Is a person looking at the output?
+    pub fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+}
+
+fn stdout_trouble(e: io::Error) -> Trouble {
+    match e.kind() {
+        io::ErrorKind::BrokenPipe => Trouble::Quiet,
+        _ => Trouble::failed(format!("standard output: {e}")),
+    }
+}
+
+/// Parses the arguments, runs the command, reports, and gives the exit status: 0 done, 1 refused or
+/// failed, 2 usage. A reader that closes our output early (`| head`) is no failure.
+pub fn main<A: Parser>(run: impl FnOnce(A, &mut Out) -> Result<(), Trouble>) -> ExitCode {
+    let args = A::parse();
+    let name = A::command().get_name().to_owned();
+    let mut out =
+        Out { name, stdout: BufWriter::with_capacity(1 << 16, io::stdout().lock()), has_failed: false };
+    let done = run(args, &mut out).and_then(|()| out.flush());
+    let status = match done {
+        Ok(()) => u8::from(out.has_failed),
+        Err(Trouble::Quiet) => u8::from(out.has_failed),
+        Err(trouble) => {
+            // The output comes first, so that the message stands where the failure was.
+            let _ = out.note(&trouble.to_string());
+            trouble.status()
+        }
+    };
+    // What a gone reader left in the buffer must not be tried again on drop.
+    let (_, _unwritten) = out.stdout.into_parts();
+    ExitCode::from(status)
+}
