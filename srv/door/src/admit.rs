@@ -3,16 +3,18 @@
 use crate::door::Door;
 use crate::facts::State;
 use crate::session::{At, Fid, Held, Root};
+use crate::ticket::{Bounds, Grant, Keys, Meter, Refused, Revocations, Role, Throttle, Token};
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{NOFID, Qid};
 use ns::{Table, Vars, shard_label};
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::{Rc, Weak};
-use crate::ticket::{Bounds, Grant, Keys, Meter, Refused, Revocations, Role, Throttle, Token};
+use std::rc::Rc;
 
 /// Opens the stream to a server when the door first needs it; says whether it is open.
 pub type Dial = Box<dyn FnMut(u16, &str) -> bool>;
+
+/// Tickets whose use is accounted for at once.
+const METERS_MAX: usize = 1 << 16;
 
 /// What the door knows about tickets.
 pub struct Admission {
@@ -32,8 +34,6 @@ pub struct Admission {
     pub uid: u32,
     /// How to reach a server.
     pub dial: Option<Dial>,
-    /// One meter a ticket, shared by its sessions.
-    pub meters: HashMap<Rc<str>, Weak<RefCell<Meter>>>,
 }
 
 impl Admission {
@@ -68,8 +68,31 @@ impl Admission {
             is_loaded: false,
             uid: rustix::process::geteuid().as_raw(),
             dial: Some(dial),
-            meters: HashMap::new(),
         })
+    }
+}
+
+#[cfg(test)]
+impl Admission {
+    /// No keys, no ticket: what local queens need.
+    pub(crate) fn for_tests() -> Admission {
+        Admission {
+            hive: "hive".into(),
+            keys: Keys::default(),
+            bounds: Bounds {
+                max_scopes: 8,
+                max_scope_path: 128,
+                max_rate_per_s: 64,
+                bandwidth_bytes: 0,
+                cursor_resumes: 0,
+                cursor_advances: 0,
+            },
+            throttle: Throttle::new(),
+            revocations: Revocations::new(16),
+            is_loaded: true,
+            uid: 0,
+            dial: None,
+        }
     }
 }
 
@@ -212,7 +235,7 @@ impl Door {
             let bits = self.facts.borrow().shard_bits;
             ns::ShardLabel::parse(&shard_label(&subject, bits)).unwrap_or(0)
         });
-        let ticket = grant.map(|grant| self.hold(grant));
+        let ticket = grant.map(|grant| self.hold(grant)).transpose()?;
         let session = &mut self.sessions[slot];
         session.state = State::Active;
         session.uname = Rc::clone(&uname);
@@ -234,18 +257,27 @@ impl Door {
         Ok(())
     }
 
-    fn hold(&mut self, grant: Grant) -> Held {
+    /// The meter of a ticket outlives its sessions: to come again is not to begin again.
+    fn hold(&mut self, grant: Grant) -> Result<Held, Refusal> {
         let id: Rc<str> = Rc::from(&*grant.id);
-        let meters = &mut self.admission.meters;
-        let meter = meters.get(&id).and_then(Weak::upgrade).unwrap_or_else(|| {
-            meters.retain(|_, meter| meter.strong_count() > 0);
-            Rc::new(RefCell::new(Meter::new(&grant, self.now.wall_ms)))
-        });
-        meters.insert(Rc::clone(&id), Rc::downgrade(&meter));
+        let mut facts = self.facts.borrow_mut();
+        let now_ms = self.now.wall_ms;
+        if facts.meters.len() >= METERS_MAX {
+            facts.meters.retain(|_, meter| meter.borrow().expires_ms() > now_ms);
+        }
+        let meter = match facts.meters.get(&id) {
+            Some(meter) => Rc::clone(meter),
+            None if facts.meters.len() >= METERS_MAX => {
+                return Err(Refusal::new(Word::Busy, "too many tickets are in use"));
+            }
+            None => Rc::new(RefCell::new(Meter::new(&grant, now_ms))),
+        };
+        facts.meters.insert(Rc::clone(&id), Rc::clone(&meter));
+        drop(facts);
         let scopes = grant.scopes.iter().map(|scope| Rc::from(&*scope.path)).collect();
         let expires_ms = meter.borrow().expires_ms();
-        self.wake_at(self.now.mono_ms.saturating_add(expires_ms.saturating_sub(self.now.wall_ms)));
-        Held { id, meter, scopes, expires_ms }
+        self.wake_at(self.now.mono_ms.saturating_add(expires_ms.saturating_sub(now_ms)));
+        Ok(Held { id, meter, scopes, expires_ms })
     }
 
     fn table_for(&mut self, role: Role, subject: &str) -> Result<Rc<Table>, Refusal> {
@@ -323,4 +355,3 @@ fn uname(role: Role, subject: &str) -> String {
 fn known_role(name: &str) -> Result<Role, Refusal> {
     name.parse().map_err(|_| Refusal::new(Word::Permission, format!("there is no role {name:?}")))
 }
-

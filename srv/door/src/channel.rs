@@ -73,6 +73,11 @@ impl Channel {
         self.waits.drain().collect()
     }
 
+    /// Is this still the server's life in which a fid was made?
+    pub(crate) fn serves(&self, life: u32) -> bool {
+        self.is_up && self.life == life
+    }
+
     /// Is there room for another request, in tags and in bytes?
     pub(crate) fn has_room(&self) -> bool {
         self.is_up && self.waits.len() < usize::from(NOTAG) - 1 && self.out.len() - self.sent < self.queue_max

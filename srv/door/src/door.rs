@@ -145,7 +145,8 @@ impl Door {
     /// What a client that finds no room is told before the connection ends: Rlerror Busy.
     pub fn turn_away() -> Vec<u8> {
         let mut out = Vec::new();
-        Rmsg::Lerror { ecode: Word::Busy.errno(), detail: ninep::wire::Detail("") }.encode(ninep::wire::NOTAG, &mut out);
+        Rmsg::Lerror { ecode: Word::Busy.errno(), detail: ninep::wire::Detail("") }
+            .encode(ninep::wire::NOTAG, &mut out);
         out
     }
 
@@ -245,10 +246,8 @@ impl Door {
         public.state = State::Closed;
         public.since_ms = self.now.wall_ms;
         drop(public);
-        self.log.push(format!(
-            "door session {} closed owner={} reason={reason}",
-            session.number, session.uname
-        ));
+        self.log
+            .push(format!("door session {} closed owner={} reason={reason}", session.number, session.uname));
         self.drop_everything(slot);
         for tag in tags {
             self.refuse(slot, tag, revoked(), None);
@@ -277,7 +276,11 @@ impl Door {
     /// Refuses a request: counted, kept as errstr, logged, answered.
     pub(crate) fn refuse(&mut self, slot: usize, tag: u16, refusal: Refusal, path: Option<&str>) {
         self.note(slot, &refusal, path);
-        self.answer(slot, tag, &Rmsg::Lerror { ecode: refusal.word.errno(), detail: ninep::wire::Detail("") });
+        self.answer(
+            slot,
+            tag,
+            &Rmsg::Lerror { ecode: refusal.word.errno(), detail: ninep::wire::Detail("") },
+        );
     }
 
     /// Counts and keeps a refusal without answering.
@@ -549,4 +552,3 @@ impl Door {
 fn gone(server: &str) -> Refusal {
     Refusal::new(Word::Busy, format!("{server} has died and is being restarted"))
 }
-

@@ -1,5 +1,6 @@
 //! What the door knows about itself, shared with the files that show it: `/proc/9p`, `/proc/pressure`.
 
+use crate::ticket::Meter;
 use ninep::refusal::Word;
 use ninep::srv::Request;
 use ns::Table;
@@ -75,7 +76,7 @@ pub(crate) const WORDS: [Word; 12] = [
 ];
 
 /// Counters and the sessions' public side.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Facts {
     pub(crate) sessions: BTreeMap<u32, Rc<RefCell<Public>>>,
     pub(crate) outstanding: usize,
@@ -87,6 +88,8 @@ pub(crate) struct Facts {
     /// Servers of this hive that a mount may name.
     pub(crate) servers: Vec<String>,
     pub(crate) orders: Vec<Order>,
+    /// One meter a ticket, shared by its sessions.
+    pub(crate) meters: BTreeMap<Rc<str>, Rc<RefCell<Meter>>>,
     /// What the door asks of other servers.
     pub(crate) outbox: Vec<Request>,
 }

@@ -63,12 +63,14 @@ const CTL_LINE: usize = 1024;
 /// ```text
 /// 9p/        sessions outstanding short_writes  session/{active,<id>/{state,since_ms,owner,ns}}  self/{errstr,ns}
 /// pressure/  busy quota cut policy …            one file a word
-/// ctl/       ctl                                from the queen only
+/// ctl/       ctl left                           for the queen only
 /// ```
 pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
     let session = Dir::new()
         .text("state", |own: &Own, call, out| show(own, call, |s| writeln!(out, "state={}", s.state.word())))
-        .text("since_ms", |own: &Own, call, out| show(own, call, |s| writeln!(out, "since_ms={}", s.since_ms)))
+        .text("since_ms", |own: &Own, call, out| {
+            show(own, call, |s| writeln!(out, "since_ms={}", s.since_ms))
+        })
         .text("owner", |own: &Own, call, out| show(own, call, |s| writeln!(out, "owner={}", s.owner)))
         .text("ns", |own: &Own, call, out| show(own, call, |s| write!(out, "{}", s.table)));
     let sessions = Dir::new()
@@ -77,16 +79,26 @@ pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
             Ok(())
         })
         .each(
-            |own: &Own, _, f| own.facts.borrow().sessions.keys().for_each(|id| f(&id.to_string(), u64::from(*id))),
+            |own: &Own, _, f| {
+                own.facts.borrow().sessions.keys().for_each(|id| f(&id.to_string(), u64::from(*id)))
+            },
             |own: &Own, _, name| {
                 let id: u32 = name.parse().ok()?;
-                (own.facts.borrow().sessions.contains_key(&id) && id.to_string() == name).then_some(u64::from(id))
+                (own.facts.borrow().sessions.contains_key(&id) && id.to_string() == name)
+                    .then_some(u64::from(id))
             },
             session,
         );
     let this = Dir::new()
         .text("errstr", |own: &Own, call, out| mine(own, call, |s| writeln!(out, "{}", s.errstr)))
-        .with("ns", File::value(0o644, |own: &Own, call, out| mine(own, call, |s| write!(out, "{}", s.table)), remount));
+        .with(
+            "ns",
+            File::value(
+                0o644,
+                |own: &Own, call, out| mine(own, call, |s| write!(out, "{}", s.table)),
+                remount,
+            ),
+        );
     let ninep = Dir::new()
         .text("sessions", |own: &Own, _, out| {
             own.facts.borrow().sessions_text(out);
@@ -105,13 +117,14 @@ pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
     let mut pressure = Dir::new();
     for (i, word) in WORDS.iter().enumerate() {
         let name = word.reason();
-        pressure = pressure
-            .text(name, move |own: &Own, _, out| line(writeln!(out, "{name}={}", own.facts.borrow().refused[i])));
+        pressure = pressure.text(name, move |own: &Own, _, out| {
+            line(writeln!(out, "{name}={}", own.facts.borrow().refused[i]))
+        });
     }
     Tree::new(Own { facts, ask_ms: None }, Dir::new())
         .root("9p", ninep)
         .root("pressure", pressure)
-        .internal("ctl", Dir::new().ctl("ctl", 0o600, CTL_LINE, order))
+        .internal("ctl", Dir::new().ctl("ctl", 0o600, CTL_LINE, order).text("left", left))
 }
 
 fn line(wrote: std::fmt::Result) -> Result<(), Refusal> {
@@ -176,6 +189,7 @@ fn change(
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Command {
     Revoke(Revoke),
+    Budget(Budget),
     Bind(Bind),
     Mount(Mount),
 }
@@ -185,6 +199,13 @@ enum Command {
 struct Revoke {
     id: String,
     reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Budget {
+    ticket: String,
+    ops: u64,
 }
 
 #[derive(Deserialize)]
@@ -203,6 +224,16 @@ struct Mount {
     at: String,
 }
 
+/// Operations that tickets have left, `<ticket> <ops>` a line.
+fn left(own: &Own, _: &Call, out: &mut String) -> Result<(), Refusal> {
+    for (id, meter) in &own.facts.borrow().meters {
+        if let Some(ops) = meter.borrow().ops_left() {
+            line(writeln!(out, "{id} {ops}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// One command of the queen.
 fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
     let (verb, done) = match serde_json::from_str(text) {
@@ -210,6 +241,14 @@ fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
         Ok(Command::Revoke(Revoke { id, reason })) => {
             own.facts.borrow_mut().orders.push(Order::Revoke { id, reason });
             ("REVOKE", Ok(()))
+        }
+        Ok(Command::Budget(Budget { ticket, ops })) => {
+            let meter = own.facts.borrow().meters.get(ticket.as_str()).cloned();
+            // A ticket that nobody has shown yet has all that it was minted with.
+            if let Some(meter) = meter {
+                meter.borrow_mut().set_ops(ops);
+            }
+            ("BUDGET", Ok(()))
         }
         Ok(Command::Bind(Bind { session, from, to })) => {
             let bind = |table: &mut ns::Table, _: &[String]| {

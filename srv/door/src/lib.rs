@@ -19,6 +19,9 @@ mod session;
 mod stream;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 pub use admit::{Admission, Dial};
 pub use door::{Door, Turn};
 pub use files::Own;

@@ -132,10 +132,17 @@ impl Door {
         Ok(())
     }
 
-    fn ask_entries(&mut self, job: usize, channel: u16, life: u32, bfid: u32, offset: u64) -> Result<(), Refusal> {
+    fn ask_entries(
+        &mut self,
+        job: usize,
+        channel: u16,
+        life: u32,
+        bfid: u32,
+        offset: u64,
+    ) -> Result<(), Refusal> {
         let msize = self.limits.msize;
         let link = &mut self.channels[channel as usize];
-        if link.life != life {
+        if !link.serves(life) {
             return Err(Refusal::new(Word::Closed, format!("{} was restarted", link.name)));
         }
         if !link.has_room() {

@@ -177,9 +177,7 @@ impl Door {
         if !is_there {
             // The fid has not come into being, or has not moved.
             path = match old {
-                Some(old) => {
-                    it.fids.get_mut(newfid).ok().map(|fid| std::mem::replace(&mut fid.path, old))
-                }
+                Some(old) => it.fids.get_mut(newfid).ok().map(|fid| std::mem::replace(&mut fid.path, old)),
                 None => it.fids.remove(newfid).ok().map(|fid| fid.path),
             };
         }

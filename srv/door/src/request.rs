@@ -4,11 +4,11 @@ use crate::channel::Wait;
 use crate::door::Door;
 use crate::facts::State;
 use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked};
+use crate::ticket::Verb;
 use manifest::Overflow;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION};
 use std::rc::Rc;
-use crate::ticket::Verb;
 
 /// `P9_GETATTR_BASIC` of 9P2000.L.
 const GETATTR_BASIC: u64 = 0x7ff;
@@ -160,7 +160,9 @@ impl Door {
                 self.drop_fid(slot, fid).map_err(|word| bare(word.into()))?;
                 Err(refusal)
             }
-            Tmsg::Rename { fid, .. } | Tmsg::Renameat { olddirfid: fid, .. } | Tmsg::Unlinkat { dirfid: fid, .. } => {
+            Tmsg::Rename { fid, .. }
+            | Tmsg::Renameat { olddirfid: fid, .. }
+            | Tmsg::Unlinkat { dirfid: fid, .. } => {
                 self.fid(slot, fid)?;
                 Err(self.denied(slot, fid, "nothing is renamed or removed here"))
             }
@@ -254,7 +256,7 @@ impl Door {
             return Err(bare(Refusal::new(Word::Invalid, "not a file of a server")));
         };
         let link = &mut self.channels[channel as usize];
-        if link.life != life {
+        if !link.serves(life) {
             let detail = format!("{} was restarted", link.name);
             return Err(self.said(slot, fid, Word::Closed, &detail));
         }
@@ -328,7 +330,7 @@ impl Door {
     pub(crate) fn end_at(&mut self, at: &At) {
         if let At::Server { channel, life, bfid, .. } = *at {
             let link = &mut self.channels[channel as usize];
-            if link.is_up && link.life == life {
+            if link.serves(life) {
                 link.clunk(bfid);
             }
         }
@@ -377,9 +379,9 @@ pub(crate) fn mounted_path(path: u64, mount: u16) -> u64 {
 
 /// FNV-1a, to tell synthetic directories apart.
 pub(crate) fn path_hash(path: &str) -> u64 {
-    let hash = path.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = path
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     hash & ((1 << ninep::srv::QID_PATH_BITS) - 1)
 }
 

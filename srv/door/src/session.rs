@@ -1,6 +1,7 @@
 //! One client's session: its fids, its requests in flight, its name space, what its ticket leaves it.
 
 use crate::facts::{Public, State};
+use crate::ticket::Meter;
 use manifest::{Fids as FidRule, Overflow};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Fids, Framer};
@@ -8,7 +9,6 @@ use ninep::wire::{MSIZE_MAX, Qid};
 use ns::Table;
 use std::cell::RefCell;
 use std::rc::Rc;
-use crate::ticket::Meter;
 
 /// Names a session for as long as it lives: its slot, and its number, which never comes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +66,15 @@ pub(crate) struct Fid {
 pub(crate) enum Root {
     None,
     /// Tattach is on its way; requests may follow it at once.
-    Asked { life: u32, bfid: u32 },
-    Ready { life: u32, bfid: u32, qid: Qid },
+    Asked {
+        life: u32,
+        bfid: u32,
+    },
+    Ready {
+        life: u32,
+        bfid: u32,
+        qid: Qid,
+    },
     Refused(Refusal),
 }
 

@@ -114,7 +114,7 @@ impl Door {
         let At::Server { mount, channel, life, bfid } = at else { return Ok(()) };
         let number = self.sessions[slot].number;
         let link = &mut self.channels[channel as usize];
-        if link.life != life {
+        if !link.serves(life) {
             return Err((Refusal::new(Word::Closed, format!("{} was restarted", link.name)), Some(path)));
         }
         if !link.has_room() {
@@ -184,7 +184,10 @@ impl Door {
                     let target = link.new_fid();
                     let names: Vec<&str> = rest.iter().map(String::as_str).collect();
                     let wait = Wait::Part { job, part: i };
-                    link.send(&Tmsg::Walk { fid: root, newfid: target, names: Names::from(&names[..]) }, wait);
+                    link.send(
+                        &Tmsg::Walk { fid: root, newfid: target, names: Names::from(&names[..]) },
+                        wait,
+                    );
                     left += 1;
                     part.answer = Answer::Waiting;
                     if is_end {
@@ -250,9 +253,7 @@ impl Door {
             let (mount, depth, is_above_mount) = match session.table.resolve(&path) {
                 Resolved::NotFound => return (parts, false),
                 Resolved::Synthetic => (None, 0, false),
-                Resolved::Mount(place) => {
-                    (Some(place.entry as u16), place.rest(&path).count(), place.below)
-                }
+                Resolved::Mount(place) => (Some(place.entry as u16), place.rest(&path).count(), place.below),
             };
             let step = Step { path: Rc::from(text.as_str()), depth, is_above_mount };
             match parts.last_mut() {
@@ -384,13 +385,8 @@ impl Door {
         let bfid = link.new_fid();
         *root = Root::Asked { life: link.life, bfid };
         let who = SessionRef { slot, number };
-        let attach = Tmsg::Attach {
-            fid: bfid,
-            afid: ninep::wire::NOFID,
-            uname: &uname,
-            aname: spec,
-            n_uname: number,
-        };
+        let attach =
+            Tmsg::Attach { fid: bfid, afid: ninep::wire::NOFID, uname: &uname, aname: spec, n_uname: number };
         link.send(&attach, Wait::Attach { session: who, mount, job });
         Ok((channel, bfid, job.is_some()))
     }
@@ -414,8 +410,7 @@ impl Door {
     /// Must the door list this directory itself?
     fn merges(&self, slot: usize, path: &str) -> bool {
         let session = &self.sessions[slot];
-        session.sees(path) == Sight::Way
-            || Path::parse(path).is_ok_and(|path| session.table.has_below(&path))
+        session.sees(path) == Sight::Way || Path::parse(path).is_ok_and(|path| session.table.has_below(&path))
     }
 
     pub(crate) fn no_such(&self, slot: usize) -> String {

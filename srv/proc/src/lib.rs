@@ -71,8 +71,14 @@ impl Facts {
             "limits msize={} tags={} fids={} sessions={} queue_bytes={}",
             ninep.msize, ninep.tags_per_session, ninep.fids_per_session, ninep.sessions, ninep.queue_bytes
         );
-        let _ = writeln!(limits, "ring log bytes={} streams={}", manifest.log.ring_bytes, manifest.log.streams.len());
-        let _ = writeln!(limits, "ring worker bytes={} budget={}", telemetry.ring_bytes, telemetry.budget_bytes);
+        let _ = writeln!(
+            limits,
+            "ring log bytes={} streams={}",
+            manifest.log.ring_bytes,
+            manifest.log.streams.len()
+        );
+        let _ =
+            writeln!(limits, "ring worker bytes={} budget={}", telemetry.ring_bytes, telemetry.budget_bytes);
         Facts { story: String::new(), limits, version, ask_ms: None }
     }
 }

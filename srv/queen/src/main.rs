@@ -1,4 +1,8 @@
-//! The single authority: /queen and its observability files
+//! The queen's process.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use queenfs::{Config, Minter};
+
+fn main() -> std::process::ExitCode {
+    rt::serve("queen", |boot| Ok(queenfs::tree(Config::from_boot(boot), Minter::from_boot(boot)?)))
+}

@@ -20,13 +20,15 @@ const SHARD: Key = 1 << 39;
 /// <id>/                      telemetry  append-only: one record a write
 ///                            status     one line
 /// [shard]/<hh>/worker/<id>/  the same directories, by shard
-/// [ctl]/ctl                  add and drop, from the queen only
+/// [ctl]/{ctl,left}           add and drop, from the queen only; ticks that are left
 /// ```
 pub fn tree(config: Config) -> Tree<Fs> {
     let ctl_line = 512;
     let by_shard = Dir::new().dir("worker", Dir::new().each(list_shard, find_in_shard, worker_dir()));
     let shards = Dir::new().each(
-        |fs: &Fs, _, f| fs.workers.shards().for_each(|shard| f(&ns::ShardLabel::of(shard), SHARD | Key::from(shard))),
+        |fs: &Fs, _, f| {
+            fs.workers.shards().for_each(|shard| f(&ns::ShardLabel::of(shard), SHARD | Key::from(shard)))
+        },
         |fs: &Fs, _, name| {
             let shard = ns::ShardLabel::parse(name)?;
             fs.workers.shards().any(|other| other == shard).then_some(SHARD | Key::from(shard))
@@ -40,7 +42,7 @@ pub fn tree(config: Config) -> Tree<Fs> {
     );
     Tree::new(Fs { workers: Workers::new(config), outbox: Vec::new(), ask_ms: None }, main)
         .root("shard", shards)
-        .internal("ctl", Dir::new().ctl("ctl", 0o600, ctl_line, command))
+        .internal("ctl", Dir::new().ctl("ctl", 0o600, ctl_line, command).text("left", left))
 }
 
 fn worker_dir() -> Dir<Fs> {
@@ -51,7 +53,10 @@ fn worker_dir() -> Dir<Fs> {
 
 fn list_shard(fs: &Fs, shard: Key, f: &mut dyn FnMut(&str, Key)) {
     let shard = (shard & 0xff) as u8;
-    fs.workers.iter().filter(|(_, worker)| worker.shard == shard).for_each(|(key, worker)| f(&worker.id, key));
+    fs.workers
+        .iter()
+        .filter(|(_, worker)| worker.shard == shard)
+        .for_each(|(key, worker)| f(&worker.id, key));
 }
 
 fn find_in_shard(fs: &Fs, shard: Key, name: &str) -> Option<Key> {
@@ -67,6 +72,15 @@ fn append(fs: &mut Fs, call: &Call, record: &[u8]) -> Result<(), Refusal> {
     if let Some(id) = fs.workers.append(call.key, record)? {
         // The last tick: the queen ends a worker that has had its ticks.
         fs.outbox.push(to_queen(format!("{{\"spent\":{{\"worker\":\"{id}\",\"what\":\"ticks\"}}}}\n")));
+    }
+    Ok(())
+}
+
+fn left(fs: &Fs, _: &Call, out: &mut String) -> Result<(), Refusal> {
+    for (_, worker) in fs.workers.iter() {
+        if let Some(ticks) = worker.ticks_left {
+            out.push_str(&format!("{} {ticks}\n", worker.id));
+        }
     }
     Ok(())
 }

@@ -105,10 +105,8 @@ impl Workers {
             let detail = format!("{} bytes; records have at most {}", record.len(), self.config.record_bytes);
             return Err(Refusal::new(Word::TooBig, detail));
         }
-        let worker = self
-            .workers
-            .get_mut(&key)
-            .ok_or_else(|| Refusal::new(Word::Revoked, "the worker is gone"))?;
+        let worker =
+            self.workers.get_mut(&key).ok_or_else(|| Refusal::new(Word::Revoked, "the worker is gone"))?;
         if worker.ticks_left == Some(0) {
             return Err(Refusal::new(Word::Quota, "the worker's ticks are spent"));
         }

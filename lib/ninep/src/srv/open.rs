@@ -163,8 +163,8 @@ impl Open {
         let call = call(at, who, now);
         let (file, state) = tree.file_and_state(at);
         match (&mut self.view, &file.kind) {
-            (View::Snapshot(_), Kind::Value { set, .. }) => {
-                if offset != 0 && offset != u64::MAX {
+            (View::Snapshot(snapshot), Kind::Value { set, .. }) => {
+                if offset > snapshot.len() as u64 && offset != u64::MAX {
                     return Err(Refusal::new(Word::Invalid, "a value is written whole, at 0"));
                 }
                 let text = core::str::from_utf8(data)

@@ -1,0 +1,184 @@
+//! Walks, listings, qids, and what a dead server does to them.
+
+use super::*;
+
+#[test]
+fn a_path_of_every_server_reads_through_one_session() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    for (path, text) in [
+        ("/proc/boot", "booted\n"),
+        ("/proc/tests/a.coh", "ping\n"),
+        ("/proc/lifecycle/state", "state=ONLINE\n"),
+        ("/proc/pressure/busy", "busy=0\n"),
+        ("/worker/worker-1/status", "state=running\n"),
+        ("/proc/9p/session/1/owner", "owner=queen\n"),
+    ] {
+        assert_eq!(queen.read(&mut hive, path), Ok(text.into()), "{path}");
+    }
+}
+
+#[test]
+fn a_listing_merges_what_is_mounted() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    assert_eq!(queen.list(&mut hive, "/").unwrap(), ["log", "proc", "queen", "shard", "worker"]);
+    let proc = ["9p", "boot", "lifecycle", "pressure", "queen", "tests", "version"];
+    assert_eq!(queen.list(&mut hive, "/proc").unwrap(), proc);
+    assert_eq!(queen.list(&mut hive, "/worker").unwrap(), ["worker-1", "worker-2"]);
+}
+
+#[test]
+fn a_listing_goes_on_at_any_cookie() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let fid = queen.open(&mut hive, "/proc", 0).unwrap();
+    let mut names = Vec::new();
+    let mut offset = 0;
+    loop {
+        // Room for one entry at a time.
+        let reply = queen.ask(&mut hive, &Tmsg::Readdir { fid, offset, count: 40 });
+        let Ok((_, Rmsg::Readdir { data })) = wire::decode_r(&reply) else { panic!("no listing") };
+        let Some(entry) = wire::Dirent::iter(data).last() else { break };
+        let entry = entry.unwrap();
+        names.push(entry.name.to_owned());
+        offset = entry.offset;
+    }
+    assert_eq!(names, ["9p", "boot", "lifecycle", "pressure", "queen", "tests", "version"]);
+}
+
+#[test]
+fn a_partial_walk_tells_how_far_it_got() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    assert_eq!(queen.walk(&mut hive, "/proc/none").map(|(_, n)| n), Ok(1));
+    assert_eq!(queen.walk(&mut hive, "/none/x").map(|(_, n)| n), Err(Word::NotFound));
+    assert_eq!(queen.walk(&mut hive, "/proc/tests/none/x").map(|(_, n)| n), Ok(2));
+    assert!(queen.errstr(&mut hive).contains("path=/proc/tests/none"));
+}
+
+#[test]
+fn qids_of_different_servers_differ() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let mut seen = BTreeSet::new();
+    for path in ["/proc", "/log", "/queen", "/worker", "/proc/9p", "/proc/boot", "/queen/ctl"] {
+        let (fid, _) = queen.walk(&mut hive, path).unwrap();
+        let reply = queen.ask(&mut hive, &Tmsg::Getattr { fid, mask: 0x7ff });
+        let Ok((_, Rmsg::Getattr { qid, .. })) = wire::decode_r(&reply) else { panic!("{path}") };
+        assert!(seen.insert(qid.path), "{path} has a qid of its own");
+    }
+}
+
+#[test]
+fn a_pipelined_cycle_needs_no_waiting() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let mut bytes = Vec::new();
+    Tmsg::Walk { fid: 0, newfid: 50, names: Names::from(&["proc", "boot"][..]) }.encode(1, &mut bytes);
+    Tmsg::Lopen { fid: 50, flags: 0 }.encode(2, &mut bytes);
+    Tmsg::Read { fid: 50, offset: 0, count: 100 }.encode(3, &mut bytes);
+    Tmsg::Clunk { fid: 50 }.encode(4, &mut bytes);
+    queen.bytes(&mut hive, &bytes);
+    let replies = queen.replies(&mut hive);
+    assert_eq!(replies.len(), 4);
+    assert!(replies.iter().all(|reply| word(reply).is_none()));
+}
+
+#[test]
+fn a_dead_server_costs_its_own_files_only() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let held = queen.open(&mut hive, "/log/queen.log", 0).unwrap();
+    hive.kill("log", false);
+    let reply = queen.ask(&mut hive, &Tmsg::Read { fid: held, offset: 0, count: 10 });
+    assert_eq!(word(&reply), Some(Word::Closed));
+    assert_eq!(queen.read(&mut hive, "/log/queen.log"), Err(Word::Busy));
+    assert!(queen.errstr(&mut hive).contains("path=/log"));
+    assert_eq!(queen.read(&mut hive, "/proc/boot"), Ok("booted\n".into()));
+    assert_eq!(queen.list(&mut hive, "/").unwrap(), ["log", "proc", "queen", "shard", "worker"]);
+    hive.down.borrow_mut().clear();
+    assert_eq!(queen.read(&mut hive, "/log/queen.log"), Ok(String::new()));
+}
+
+#[test]
+fn what_a_dying_server_owed_is_busy() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let fid = queen.open(&mut hive, "/log/queen.log", 0).unwrap();
+    let log = hive.channel("log");
+    hive.silent.insert(log);
+    let tag = queen.send(&mut hive, &Tmsg::Read { fid, offset: 0, count: 10 });
+    assert!(queen.replies(&mut hive).is_empty());
+    hive.kill("log", true);
+    let replies = queen.replies(&mut hive);
+    assert_eq!(word(&replies[0]), Some(Word::Busy));
+    assert_eq!(replies[0][5..7], tag.to_le_bytes());
+}
+
+#[test]
+fn a_mount_below_a_dead_server_is_still_there() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    hive.kill("proc", false);
+    assert_eq!(queen.read(&mut hive, "/proc/lifecycle/state"), Ok("state=ONLINE\n".into()));
+    assert_eq!(queen.read(&mut hive, "/proc/boot"), Err(Word::Busy));
+}
+
+#[test]
+fn a_silent_server_is_left_out_of_a_listing_after_a_while() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let log = hive.channel("log");
+    hive.silent.insert(log);
+    let fid = queen.open(&mut hive, "/", 0).unwrap();
+    queen.send(&mut hive, &Tmsg::Readdir { fid, offset: 0, count: 8000 });
+    assert!(queen.replies(&mut hive).is_empty());
+    hive.after(crate::job::DEADLINE_MS + 1);
+    let replies = queen.replies(&mut hive);
+    let Ok((_, Rmsg::Readdir { data })) = wire::decode_r(&replies[0]) else { panic!("no listing") };
+    assert_eq!(wire::Dirent::iter(data).count(), 5);
+}
+
+#[test]
+fn a_flushed_request_is_not_answered() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let fid = queen.open(&mut hive, "/log/queen.log", 0).unwrap();
+    let log = hive.channel("log");
+    hive.silent.insert(log);
+    let oldtag = queen.send(&mut hive, &Tmsg::Read { fid, offset: 0, count: 10 });
+    let reply = queen.ask(&mut hive, &Tmsg::Flush { oldtag });
+    assert_eq!(wire::decode_r(&reply).map(|(_, msg)| msg), Ok(Rmsg::Flush));
+    hive.kill("log", true);
+    assert!(queen.replies(&mut hive).is_empty());
+    // An unknown tag is flushed, too.
+    let reply = queen.ask(&mut hive, &Tmsg::Flush { oldtag: 999 });
+    assert_eq!(wire::decode_r(&reply).map(|(_, msg)| msg), Ok(Rmsg::Flush));
+}
+
+#[test]
+fn the_queen_rebinds_her_own_session_and_no_other() {
+    let mut hive = Hive::new();
+    let (mut queen, mut other) = (hive.queen(), hive.queen());
+    assert_eq!(queen.write(&mut hive, "/proc/9p/self/ns", "bind /queen /q\n"), Ok(()));
+    assert_eq!(queen.list(&mut hive, "/q").unwrap(), ["ctl"]);
+    assert_eq!(queen.write(&mut hive, "/q/ctl", "hello\n"), Ok(()));
+    assert_eq!(other.walk(&mut hive, "/q").map(|_| ()), Err(Word::NotFound));
+    assert!(queen.list(&mut hive, "/").unwrap().contains(&"q".to_owned()));
+    let ns = queen.read(&mut hive, "/proc/9p/self/ns").unwrap();
+    assert!(ns.contains("bind /queen /q"), "{ns}");
+    assert_eq!(queen.write(&mut hive, "/proc/9p/self/ns", "bind /none /x\n"), Err(Word::Invalid));
+    assert_eq!(queen.write(&mut hive, "/proc/9p/self/ns", "mount gpu /gpu2\n"), Err(Word::NotFound));
+}
+
+#[test]
+fn a_ctl_answers_on_the_fid_that_wrote() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let fid = queen.open(&mut hive, "/queen/ctl", 2).unwrap();
+    queen.ask(&mut hive, &Tmsg::Write { fid, offset: 0, data: b"a\nb\n" });
+    let reply = queen.ask(&mut hive, &Tmsg::Read { fid, offset: 0, count: 100 });
+    let Ok((_, Rmsg::Read { data })) = wire::decode_r(&reply) else { panic!("no acks") };
+    assert_eq!(data, b"OK DONE line=a\nOK DONE line=b\n");
+}

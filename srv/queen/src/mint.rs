@@ -1,0 +1,76 @@
+//! Tickets for the workers that the queen spawns.
+
+use authority::Worker;
+use std::fs;
+use ticket::{Bounds, Budget, Claims, IssuerKey, Quota, Role};
+
+/// A worker's ticket outlives any budget that it is likely to be given: its life is the queen's to end,
+/// by revocation.
+const LIFE_MS: u64 = 7 * 24 * 3600 * 1000;
+
+/// The issuer's key, and where randomness comes from.
+pub struct Minter {
+    key: IssuerKey,
+    hive: String,
+    bounds: Bounds,
+    entropy: fn(&mut [u8]) -> std::io::Result<()>,
+}
+
+impl Minter {
+    /// The key that the manifest refers to, or that init has made for a bench hive.
+    pub fn from_boot(boot: &rt::Boot) -> Result<Minter, rt::BootError> {
+        let tickets = &boot.manifest.tickets;
+        let reference = tickets.issuer.as_deref().unwrap_or("file:issuer.key");
+        let said = |what: String| rt::BootError(format!("tickets.issuer {reference}: {what}"));
+        let text = match (reference.strip_prefix("file:"), reference.strip_prefix("env:")) {
+            (Some(path), _) => fs::read_to_string(boot.data.join(path)).map_err(|e| said(e.to_string()))?,
+            (_, Some(name)) => std::env::var(name).map_err(|e| said(e.to_string()))?,
+            _ => return Err(said("file:PATH or env:NAME is wanted".into())),
+        };
+        let key = IssuerKey::from_hex(text.trim()).map_err(|e| said(e.to_string()))?;
+        let bounds = Bounds {
+            max_scopes: tickets.max_scopes as usize,
+            max_scope_path: tickets.max_scope_path as usize,
+            max_rate_per_s: tickets.max_rate_per_s,
+            bandwidth_bytes: tickets.bandwidth_bytes,
+            cursor_resumes: u64::from(tickets.cursor_resumes),
+            cursor_advances: u64::from(tickets.cursor_advances),
+        };
+        Ok(Minter { key, hive: boot.manifest.hive.name.clone(), bounds, entropy: rt::entropy })
+    }
+
+    /// A fresh ticket id, 32 hex digits.
+    pub(crate) fn new_id(&self) -> Result<String, String> {
+        let mut id = [0; 16];
+        (self.entropy)(&mut id).map_err(|error| error.to_string())?;
+        Ok(id.iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// The ticket that lets a worker in.
+    pub(crate) fn ticket(&self, worker: &Worker, now_ms: u64) -> Result<String, String> {
+        let mut seed = [0; 32];
+        (self.entropy)(&mut seed).map_err(|error| error.to_string())?;
+        let mut id = [0; 16];
+        for (byte, hex) in id.iter_mut().zip(worker.ticket.as_bytes().chunks_exact(2)) {
+            let hex = std::str::from_utf8(hex).map_err(|error| error.to_string())?;
+            *byte = u8::from_str_radix(hex, 16).map_err(|error| error.to_string())?;
+        }
+        let role: Role = worker.kind.role().parse().map_err(|_| format!("{} has no role", worker.id))?;
+        let claims = Claims {
+            hive: self.hive.clone(),
+            id,
+            role,
+            subject: worker.id.clone(),
+            issued_ms: now_ms,
+            expires_ms: worker.until_ms.max(now_ms.saturating_add(LIFE_MS)),
+            budget: Budget { ops: (worker.ops > 0).then_some(worker.ops), ..Budget::default() },
+            scopes: Vec::new(),
+            // A worker's bytes are bounded by its records and ticks; the manifest's quota is for
+            // tickets that people carry.
+            quota: Quota::default(),
+        };
+        let token =
+            ticket::mint(&claims, &self.key, seed, &self.bounds).map_err(|error| error.to_string())?;
+        Ok(token.reveal().to_string())
+    }
+}
