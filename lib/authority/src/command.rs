@@ -188,7 +188,8 @@ pub fn parse(line: &str) -> Result<Command, (&'static str, Refused)> {
         let detail = format!("{} and {} in one command", verb.to_lowercase(), other.to_lowercase());
         return Err(invalid("CTL", detail));
     }
-    let spawns = line.ticks.is_some() || line.period_ms.is_some() || line.lease.is_some() || line.adapter.is_some();
+    let spawns =
+        line.ticks.is_some() || line.period_ms.is_some() || line.lease.is_some() || line.adapter.is_some();
     if verb != "SPAWN" && spawns {
         return Err(invalid(verb, "ticks, period_ms, lease and adapter belong to spawn".into()));
     }
@@ -241,7 +242,10 @@ mod tests {
     #[test]
     fn the_forms_of_the_page_parse() {
         for (line, verb) in [
-            (r#"{"spawn":"heartbeat","ticks":100,"period_ms":1000,"budget":{"ttl_s":120,"ops":500}}"#, "SPAWN"),
+            (
+                r#"{"spawn":"heartbeat","ticks":100,"period_ms":1000,"budget":{"ttl_s":120,"ops":500}}"#,
+                "SPAWN",
+            ),
             (r#"{"spawn":"heartbeat"}"#, "SPAWN"),
             (
                 r#"{"spawn":"gpu","lease":{"gpu_id":"GPU-0","mem_mb":4096,"streams":2,"ttl_s":120,"priority":5}}"#,

@@ -281,8 +281,7 @@ mod tests {
     const TICKET: &str = "00112233445566778899aabbccddeeff";
 
     fn state() -> State {
-        let config =
-            Config { max_workers: 2, max_revoked: 2, ticks: 0, period_ms: 1000, ttl_s: 60, ops: 0 };
+        let config = Config { max_workers: 2, max_revoked: 2, ticks: 0, period_ms: 1000, ttl_s: 60, ops: 0 };
         State::new(config)
     }
 
