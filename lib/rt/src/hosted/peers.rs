@@ -81,7 +81,8 @@ impl Peers {
             if !touched.contains(&i) {
                 touched.push(i);
             }
-            let is_there = self.connect(poll, i, now);
+            // Somebody waits: ask now, not when it is time to look for the log again.
+            let is_there = self.connect(poll, i, now, request.id != 0);
             let me = &self.me;
             let peer = &mut self.peers[i];
             // Lines that were kept go first.
@@ -117,12 +118,12 @@ impl Peers {
         self.peers.len() - 1
     }
 
-    fn connect(&mut self, poll: &Poll, i: usize, now: Now) -> bool {
+    fn connect(&mut self, poll: &Poll, i: usize, now: Now, at_once: bool) -> bool {
         let peer = &mut self.peers[i];
         if peer.link.is_some() {
             return true;
         }
-        if peer.retry_ms.is_some_and(|at| now.mono_ms < at) {
+        if !at_once && peer.retry_ms.is_some_and(|at| now.mono_ms < at) {
             return false;
         }
         let stream = unix::connect(&self.dir.join(peer.name)).ok();
@@ -196,7 +197,8 @@ impl Peers {
     pub(crate) fn tick(&mut self, poll: &Poll, now: Now) -> Vec<Answer> {
         let mut answers = Vec::new();
         for i in 0..self.peers.len() {
-            if self.peers[i].retry_ms.is_some_and(|at| at <= now.mono_ms) && self.connect(poll, i, now) {
+            if self.peers[i].retry_ms.is_some_and(|at| at <= now.mono_ms) && self.connect(poll, i, now, false)
+            {
                 self.peers[i].catch_up(&self.me, now);
                 answers.extend(self.flush(poll, i));
             }

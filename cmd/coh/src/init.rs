@@ -1,0 +1,635 @@
+//! The hive as init sees it: which programs run, which are to be started again and when, how it all
+//! ends. Starts and signals processes; everything else goes in and out through the loop around it.
+
+use crate::mounts;
+use crate::program::{self, Process, Program};
+use crate::restart::{Death, Restarts};
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::{Now, Op, Request, Service};
+use rustix::process::Signal;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+
+/// Between two looks whether a program that was started answers.
+const ASK_MS: u64 = 3;
+/// A program that does not answer by then never will.
+const ANSWER_MS: u64 = 10_000;
+/// Between TERM and KILL.
+const GRACE_MS: u64 = 2000;
+/// The id of a question to program i.
+const ASKED: u64 = 1 << 32;
+
+/// What init is told at the start.
+pub(crate) struct Plan {
+    pub(crate) hive: String,
+    pub(crate) profile: String,
+    pub(crate) fingerprint: String,
+    /// The door's address as clients dial it.
+    pub(crate) door: String,
+    /// The socket where a local queen is let in without a ticket, if there is one.
+    pub(crate) local_door: Option<PathBuf>,
+    /// The servers in the order of their start.
+    pub(crate) servers: Vec<(&'static str, Program)>,
+    /// The program that mounts the hive, and where.
+    pub(crate) mount: Option<(Program, PathBuf)>,
+    /// Where worker programs are, and which there are.
+    pub(crate) bin: PathBuf,
+    pub(crate) worker_programs: Vec<String>,
+    pub(crate) workers_max: usize,
+    pub(crate) restart: manifest::Restart,
+}
+
+/// The boot, the life and the end of a hive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Servers are starting.
+    Servers,
+    /// They answer; does the door let clients in?
+    Door {
+        ask_ms: u64,
+    },
+    /// It does; the mount is starting.
+    Mount,
+    Running,
+    Closing {
+        kill_ms: u64,
+    },
+    Closed,
+}
+
+enum State {
+    /// Not yet, or not any more.
+    Absent,
+    /// To be started at that time.
+    Waiting {
+        at_ms: u64,
+    },
+    /// Started; asked whether it answers, or to be asked at `ask_ms`.
+    Starting {
+        process: Process,
+        since_ms: u64,
+        ask_ms: Option<u64>,
+    },
+    Up {
+        process: Process,
+    },
+}
+
+/// A program that is started again when it dies: a server, or the mount.
+struct Kept {
+    name: &'static str,
+    program: Program,
+    restarts: Restarts,
+    state: State,
+    /// Its next death is somebody's order.
+    is_drill: bool,
+    is_degraded: bool,
+}
+
+struct Worker {
+    process: Process,
+    program: String,
+    kill_ms: Option<u64>,
+}
+
+/// The state behind init's tree.
+pub(crate) struct Init {
+    plan: Plan,
+    /// Servers in order; the mount last.
+    kept: Vec<Kept>,
+    workers: BTreeMap<String, Worker>,
+    phase: Phase,
+    started: Now,
+    boot_ms: Option<u64>,
+    story: String,
+    outbox: Vec<Request>,
+    /// Whom to end next, each list together.
+    waves: VecDeque<Vec<i32>>,
+    wave: Vec<i32>,
+    failure: Option<String>,
+    ready: Option<String>,
+}
+
+impl State {
+    fn pid(&self) -> Option<i32> {
+        match self {
+            State::Starting { process, .. } | State::Up { process } => Some(process.pid),
+            State::Absent | State::Waiting { .. } => None,
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            State::Absent => "absent",
+            State::Waiting { .. } => "waiting",
+            State::Starting { .. } => "starting",
+            State::Up { .. } => "up",
+        }
+    }
+}
+
+impl Init {
+    pub(crate) fn new(plan: Plan, started: Now) -> Init {
+        let keep = |name, program: &Program| Kept {
+            name,
+            program: program.clone(),
+            restarts: Restarts::new(&plan.restart),
+            state: State::Absent,
+            is_drill: false,
+            is_degraded: false,
+        };
+        let servers = plan.servers.iter().map(|(name, program)| keep(name, program));
+        let kept = servers.chain(plan.mount.iter().map(|(program, _)| keep("mount", program))).collect();
+        let story = format!(
+            "init pid={} hive={} profile={} manifest={}\n",
+            std::process::id(),
+            plan.hive,
+            plan.profile,
+            plan.fingerprint
+        );
+        Init {
+            plan,
+            kept,
+            workers: BTreeMap::new(),
+            phase: Phase::Servers,
+            started,
+            boot_ms: None,
+            story,
+            outbox: Vec::new(),
+            waves: VecDeque::new(),
+            wave: Vec::new(),
+            failure: None,
+            ready: None,
+        }
+    }
+
+    // What the files say.
+
+    pub(crate) fn hive(&self) -> String {
+        let state = match self.phase {
+            Phase::Servers | Phase::Door { .. } | Phase::Mount => "BOOTING",
+            Phase::Running if self.kept.iter().any(|kept| kept.is_degraded) => "DEGRADED",
+            Phase::Running => "ONLINE",
+            Phase::Closing { .. } | Phase::Closed => "CLOSING",
+        };
+        let Plan { hive, profile, fingerprint, door, .. } = &self.plan;
+        let mount = self.plan.mount.as_ref().map(|(_, dir)| format!(" mount={}", dir.display()));
+        format!(
+            "hive name={hive} pid={} state={state} since_ms={} door={door}{} profile={profile} manifest={fingerprint}",
+            std::process::id(),
+            self.started.wall_ms,
+            mount.unwrap_or_default(),
+        )
+    }
+
+    pub(crate) fn server_lines(&self) -> impl Iterator<Item = String> {
+        self.kept.iter().map(|kept| {
+            let pid = kept.state.pid().map_or("-".into(), |pid| pid.to_string());
+            let degraded = if kept.is_degraded { " degraded=yes" } else { "" };
+            let (state, restarts) = (kept.state.word(), kept.restarts.count);
+            format!("{} pid={pid} state={state} restarts={restarts}{degraded}", kept.name)
+        })
+    }
+
+    pub(crate) fn worker_lines(&self) -> impl Iterator<Item = String> {
+        let mut workers: Vec<_> = self.workers.iter().collect();
+        // worker-2 before worker-10.
+        workers.sort_by_key(|(id, _)| id.len());
+        workers.into_iter().map(|(id, worker)| {
+            let state = if worker.kill_ms.is_some() { "stopping" } else { "running" };
+            format!("{id} pid={} state={state} program={}", worker.process.pid, worker.program)
+        })
+    }
+
+    pub(crate) fn story(&self) -> &str {
+        &self.story
+    }
+
+    // What the loop asks.
+
+    /// The line for the operator, once, when the hive has booted.
+    pub(crate) fn take_ready(&mut self) -> Option<String> {
+        self.ready.take()
+    }
+
+    /// The door's socket, when it is time to ask whether a client is let in.
+    pub(crate) fn door_to_ask(&mut self, now: Now) -> Option<PathBuf> {
+        match self.phase {
+            Phase::Door { ask_ms } if ask_ms <= now.mono_ms => {
+                self.phase = Phase::Door { ask_ms: now.mono_ms + ANSWER_MS };
+                self.plan.local_door.clone()
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Why the boot failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    // The boot.
+
+    fn note(&mut self, line: &str) {
+        self.outbox.push(Request::log(format!("init {line}")));
+    }
+
+    fn tell(&mut self, line: &str) {
+        self.story.push_str(line);
+        self.story.push('\n');
+        self.note(line);
+    }
+
+    fn is_booting(&self) -> bool {
+        matches!(self.phase, Phase::Servers | Phase::Door { .. } | Phase::Mount)
+    }
+
+    fn mount_index(&self) -> Option<usize> {
+        self.plan.mount.as_ref().map(|_| self.kept.len() - 1)
+    }
+
+    fn fail(&mut self, sentence: String, now: Now) {
+        self.failure.get_or_insert(sentence);
+        self.close("the boot failed", now);
+    }
+
+    fn launch(&mut self, i: usize, now: Now) {
+        let kept = &mut self.kept[i];
+        kept.restarts.started(now.mono_ms);
+        match kept.program.start(None) {
+            Ok(process) => {
+                kept.state = State::Starting { process, since_ms: now.mono_ms, ask_ms: Some(now.mono_ms) };
+            }
+            Err(trouble) => {
+                self.fail_boot(trouble.0.clone(), now);
+                self.gone(i, &trouble.0, now);
+            }
+        }
+    }
+
+    /// Asks those that are starting whether they answer, and gives up on those that have not.
+    fn ask(&mut self, i: usize, now: Now) {
+        let is_mount = self.mount_index() == Some(i);
+        let State::Starting { process, since_ms, ask_ms } = &mut self.kept[i].state else { return };
+        if now.mono_ms >= *since_ms + ANSWER_MS {
+            let (pid, name) = (process.pid, self.kept[i].name);
+            program::signal(pid, Signal::KILL);
+            self.note(&format!("server={name} killed pid={pid} reason=no-answer"));
+            return self.fail_boot(format!("{name} (pid {pid}) does not answer"), now);
+        }
+        if !ask_ms.is_some_and(|at| at <= now.mono_ms) {
+            return;
+        }
+        if is_mount {
+            *ask_ms = Some(now.mono_ms + ASK_MS);
+            if self.plan.mount.as_ref().is_some_and(|(_, dir)| mounts::is_mounted(dir)) {
+                self.up(i, now);
+            }
+            return;
+        }
+        *ask_ms = None;
+        let (id, server) = (ASKED + i as u64, self.kept[i].name);
+        self.outbox.push(Request { id, server, root: "", path: String::new(), op: Op::Read });
+    }
+
+    fn fail_boot(&mut self, sentence: String, now: Now) {
+        if self.is_booting() {
+            self.fail(sentence, now);
+        }
+    }
+
+    fn up(&mut self, i: usize, now: Now) {
+        let kept = &mut self.kept[i];
+        let State::Starting { process, .. } = std::mem::replace(&mut kept.state, State::Absent) else {
+            return;
+        };
+        let line = format!("server={} up pid={} restarts={}", kept.name, process.pid, kept.restarts.count);
+        kept.state = State::Up { process };
+        if self.is_booting() {
+            self.tell(&format!("{line} at_ms={}", now.mono_ms - self.started.mono_ms));
+        } else {
+            self.note(&line);
+        }
+        self.advance(now);
+    }
+
+    /// The next part of the boot, when this one is complete.
+    fn advance(&mut self, now: Now) {
+        let servers = self.plan.servers.len();
+        let all = |kept: &[Kept]| kept.iter().all(|kept| matches!(kept.state, State::Up { .. }));
+        match self.phase {
+            Phase::Servers if all(&self.kept[..servers]) => {
+                self.phase = Phase::Door { ask_ms: now.mono_ms };
+                if self.plan.local_door.is_none() {
+                    self.door_answered(true, now);
+                }
+            }
+            Phase::Mount if all(&self.kept) => self.running(now),
+            _ => {}
+        }
+    }
+
+    /// What the door said to a client of ours.
+    pub(crate) fn door_answered(&mut self, is_welcome: bool, now: Now) {
+        if !matches!(self.phase, Phase::Door { .. }) {
+            return;
+        }
+        if !is_welcome {
+            self.phase = Phase::Door { ask_ms: now.mono_ms + ASK_MS };
+            return;
+        }
+        self.phase = Phase::Mount;
+        match self.mount_index() {
+            Some(i) => self.launch(i, now),
+            None => self.running(now),
+        }
+    }
+
+    fn running(&mut self, now: Now) {
+        self.phase = Phase::Running;
+        let boot_ms = now.mono_ms - self.started.mono_ms;
+        self.boot_ms = Some(boot_ms);
+        let (door, servers) = (self.plan.door.clone(), self.plan.servers.len());
+        let mount = self.plan.mount.as_ref().map(|(_, dir)| format!(" mount={}", dir.display()));
+        let ready =
+            format!("ready door={door}{} servers={servers} boot_ms={boot_ms}", mount.unwrap_or_default());
+        self.tell(&format!("door={door}"));
+        self.note(&ready);
+        self.story.push_str(&format!("boot_ms={boot_ms}\n"));
+        self.ready = Some(ready);
+    }
+
+    // Deaths.
+
+    /// A child has ended.
+    pub(crate) fn reaped(&mut self, pid: i32, how: &str, now: Now) {
+        if let Some(i) = self.kept.iter().position(|kept| kept.state.pid() == Some(pid)) {
+            self.gone(i, how, now);
+        } else if let Some(id) =
+            self.workers.iter().find(|(_, w)| w.process.pid == pid).map(|(id, _)| id.clone())
+        {
+            self.workers.remove(&id);
+            self.note(&format!("worker={id} ended pid={pid} status={how:?}"));
+            let event = format!("{{\"exited\":{{\"worker\":{id:?},\"status\":{how:?}}}}}\n");
+            self.outbox.push(Request {
+                id: 0,
+                server: "queen",
+                root: "in",
+                path: "events".into(),
+                op: Op::Write(event.into_bytes()),
+            });
+        }
+        self.wave.retain(|other| *other != pid);
+        self.next_wave(now);
+    }
+
+    /// Program i has died, or could not be started.
+    fn gone(&mut self, i: usize, how: &str, now: Now) {
+        if self.mount_index() == Some(i)
+            && let Some((_, dir)) = &self.plan.mount
+        {
+            // Whoever stands in it would wait for a server that is not there.
+            mounts::clear(dir);
+        }
+        let is_booting = self.is_booting();
+        let kept = &mut self.kept[i];
+        let name = kept.name;
+        let was = std::mem::replace(&mut kept.state, State::Absent);
+        if matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
+            return;
+        }
+        if !matches!(was, State::Up { .. }) && is_booting {
+            let program = self.kept[i].program.path.display();
+            let sentence = format!("{name} ({program}) ended before it answered: {how}");
+            return self.fail(sentence, now);
+        }
+        let death = if std::mem::take(&mut kept.is_drill) { Death::Drill } else { Death::Crash };
+        let at_ms = kept.restarts.died(death, now.mono_ms);
+        kept.state = State::Waiting { at_ms };
+        let (deaths, wait) = (kept.restarts.recent(now.mono_ms), at_ms - now.mono_ms);
+        let degrades = kept.restarts.is_degraded(now.mono_ms) && !kept.is_degraded;
+        kept.is_degraded |= degrades;
+        let pid = was.pid().map_or("-".into(), |pid| pid.to_string());
+        self.note(&format!("server={name} died pid={pid} status={how:?} restart_in_ms={wait}"));
+        if degrades {
+            let window = self.plan.restart.window_s;
+            let line = format!("DEGRADED server={name} deaths={deaths} window_s={window} last={how:?}");
+            eprintln!("coh up: {line}");
+            self.note(&line);
+        }
+    }
+
+    // Workers.
+
+    pub(crate) fn start_worker(
+        &mut self,
+        id: &str,
+        program: &str,
+        config: &str,
+        now: Now,
+    ) -> Result<String, Refusal> {
+        let no = |word, detail: String| Err(Refusal::new(word, detail));
+        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if id.is_empty() || id.len() > 64 || !id.bytes().all(is_plain) {
+            return no(Word::Invalid, "a worker's id is 1..64 of [a-z0-9-]".into());
+        }
+        if !self.plan.worker_programs.iter().any(|known| known == program) {
+            return no(
+                Word::Invalid,
+                format!("{program}: not a program of [workers.programs] in the manifest"),
+            );
+        }
+        if self.phase != Phase::Running && !self.is_booting() {
+            return no(Word::Busy, "the hive is going down".into());
+        }
+        if self.workers.contains_key(id) {
+            return no(Word::Busy, format!("{id} is running"));
+        }
+        if self.workers.len() >= self.plan.workers_max {
+            return no(Word::Quota, format!("{} workers are running", self.workers.len()));
+        }
+        let runs = Program {
+            path: self.plan.bin.join(program),
+            args: Vec::new(),
+            env: Vec::new(),
+            affinity: Vec::new(),
+        };
+        let process = runs.start(Some(config)).map_err(|trouble| Refusal::new(Word::Busy, trouble.0))?;
+        let fields = format!("worker={id} pid={}", process.pid);
+        self.note(&format!(
+            "{fields} started program={program} at_ms={}",
+            now.mono_ms - self.started.mono_ms
+        ));
+        self.workers.insert(id.into(), Worker { process, program: program.into(), kill_ms: None });
+        Ok(fields)
+    }
+
+    pub(crate) fn stop_worker(&mut self, id: &str, now: Now) -> Result<String, Refusal> {
+        let worker = self
+            .workers
+            .get_mut(id)
+            .ok_or_else(|| Refusal::new(Word::NotFound, format!("no process of worker {id}")))?;
+        program::signal(worker.process.pid, Signal::TERM);
+        worker.kill_ms.get_or_insert(now.mono_ms + GRACE_MS);
+        Ok(format!("worker={id} pid={}", worker.process.pid))
+    }
+
+    pub(crate) fn kill(
+        &mut self,
+        name: &str,
+        word: &str,
+        signal: Signal,
+        _now: Now,
+    ) -> Result<String, Refusal> {
+        let names: Vec<_> = self.kept.iter().map(|kept| kept.name).collect();
+        let Some(kept) = self.kept.iter_mut().find(|kept| kept.name == name) else {
+            let detail = format!("no server {name}; there are {}", names.join(" "));
+            return Err(Refusal::new(Word::NotFound, detail));
+        };
+        let Some(pid) = kept.state.pid() else {
+            return Err(Refusal::new(
+                Word::Busy,
+                format!("{name} is not running: state={}", kept.state.word()),
+            ));
+        };
+        kept.is_drill = !matches!(signal, Signal::STOP | Signal::CONT);
+        program::signal(pid, signal);
+        self.note(&format!("server={name} signalled pid={pid} signal={word}"));
+        Ok(format!("server={name} pid={pid} signal={word}"))
+    }
+
+    // The end.
+
+    /// Ends everything: the mount, the workers, the servers in reverse. Asked again, it hurries.
+    pub(crate) fn close(&mut self, why: &str, now: Now) {
+        match self.phase {
+            Phase::Closed => {}
+            Phase::Closing { .. } => {
+                self.phase = Phase::Closing { kill_ms: now.mono_ms };
+                self.tick(now);
+            }
+            _ => {
+                self.note(&format!("closing reason={why:?}"));
+                let servers = self.plan.servers.len();
+                let pids =
+                    |kept: &[Kept]| kept.iter().filter_map(|kept| kept.state.pid()).collect::<Vec<_>>();
+                self.waves.push_back(pids(&self.kept[servers..]));
+                self.waves.push_back(self.workers.values().map(|worker| worker.process.pid).collect());
+                self.waves
+                    .extend(self.kept[..servers].iter().rev().map(|kept| Vec::from_iter(kept.state.pid())));
+                for kept in &mut self.kept {
+                    if matches!(kept.state, State::Waiting { .. }) {
+                        kept.state = State::Absent;
+                    }
+                }
+                self.phase = Phase::Closing { kill_ms: u64::MAX };
+                self.next_wave(now);
+            }
+        }
+    }
+
+    fn next_wave(&mut self, now: Now) {
+        if !matches!(self.phase, Phase::Closing { .. }) {
+            return;
+        }
+        while self.wave.is_empty() {
+            let Some(wave) = self.waves.pop_front() else {
+                self.phase = Phase::Closed;
+                return;
+            };
+            self.wave = wave.into_iter().filter(|pid| self.is_child(*pid)).collect();
+            self.wave.iter().for_each(|pid| program::signal(*pid, Signal::TERM));
+            self.phase = Phase::Closing { kill_ms: now.mono_ms + GRACE_MS };
+        }
+    }
+
+    fn is_child(&self, pid: i32) -> bool {
+        self.kept.iter().any(|kept| kept.state.pid() == Some(pid))
+            || self.workers.values().any(|worker| worker.process.pid == pid)
+    }
+}
+
+impl Service for Init {
+    fn start(&mut self, now: Now) {
+        for i in 0..self.plan.servers.len() {
+            if self.failure.is_none() {
+                self.launch(i, now);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Now) {
+        for i in 0..self.kept.len() {
+            if matches!(self.kept[i].state, State::Waiting { at_ms } if at_ms <= now.mono_ms) {
+                self.launch(i, now);
+            }
+            self.ask(i, now);
+            let kept = &mut self.kept[i];
+            if kept.is_degraded && !kept.restarts.is_degraded(now.mono_ms) {
+                kept.is_degraded = false;
+                let line = format!("recovered server={}", kept.name);
+                self.note(&line);
+            }
+        }
+        for worker in self.workers.values_mut() {
+            if worker.kill_ms.is_some_and(|at| at <= now.mono_ms) {
+                worker.kill_ms = Some(u64::MAX);
+                program::signal(worker.process.pid, Signal::KILL);
+            }
+        }
+        match self.phase {
+            Phase::Closing { kill_ms } if kill_ms <= now.mono_ms => {
+                self.wave.iter().for_each(|pid| program::signal(*pid, Signal::KILL));
+                self.phase = Phase::Closing { kill_ms: u64::MAX };
+            }
+            Phase::Door { .. } if now.mono_ms >= self.started.mono_ms + 2 * ANSWER_MS => {
+                self.fail(format!("{} does not let its queen in", self.plan.door), now);
+            }
+            _ => {}
+        }
+    }
+
+    fn deadline_ms(&self) -> Option<u64> {
+        let kept = self.kept.iter().flat_map(|kept| {
+            let at = match kept.state {
+                State::Waiting { at_ms } => Some(at_ms),
+                State::Starting { since_ms, ask_ms, .. } => {
+                    Some(ask_ms.map_or(since_ms + ANSWER_MS, |at| at.min(since_ms + ANSWER_MS)))
+                }
+                State::Absent | State::Up { .. } => None,
+            };
+            let recovers = kept.restarts.recovers_ms().filter(|_| kept.is_degraded);
+            [at, recovers].into_iter().flatten()
+        });
+        let phase = match self.phase {
+            Phase::Closing { kill_ms } => Some(kill_ms),
+            Phase::Door { ask_ms } => Some(ask_ms.min(self.started.mono_ms + 2 * ANSWER_MS)),
+            _ => None,
+        };
+        let workers = self.workers.values().filter_map(|worker| worker.kill_ms);
+        kept.chain(phase).chain(workers).filter(|at| *at != u64::MAX).min()
+    }
+
+    fn outbox(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
+        let Some(i) = id.checked_sub(ASKED).map(|i| i as usize).filter(|i| *i < self.kept.len()) else {
+            return;
+        };
+        match answer {
+            Err(refusal) if refusal.word == Word::Busy => {
+                if let State::Starting { ask_ms, .. } = &mut self.kept[i].state {
+                    *ask_ms = Some(now.mono_ms + ASK_MS);
+                }
+            }
+            // Any other answer is one: it is there and speaks the protocol.
+            _ => self.up(i, now),
+        }
+    }
+}
