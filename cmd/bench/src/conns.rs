@@ -1,0 +1,108 @@
+//! Many connections at once: what they get done in all, and what each costs the door in memory.
+
+use crate::measure::{Count, with_file};
+use crate::session::{FILE, Session, Target, frame};
+use cohcmd::Trouble;
+use ninep::wire::{Tmsg, kind};
+use rustix::event::epoll;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// What many connections did, and the server's growth.
+pub(crate) struct Many {
+    pub(crate) reads: Count,
+    pub(crate) kib_each: Option<f64>,
+}
+
+/// Opens `conns` connections with `path` open on each, keeps `window` reads in flight on each, and
+/// counts. `pid` is the process whose memory is looked at.
+pub(crate) fn conns(
+    target: &Target,
+    path: &str,
+    conns: usize,
+    window: u16,
+    time: Duration,
+    pid: Option<u32>,
+) -> Result<Many, Trouble> {
+    raise_file_limit();
+    let failed = |e: rustix::io::Errno| Trouble::failed(format!("epoll: {e}"));
+    // The first shows what a connection costs beyond what the server has once.
+    let first = with_file(target, path, 0)?;
+    let pid = pid.or_else(|| listener_pid(&first));
+    let before = pid.and_then(resident_kib);
+    let epoll: OwnedFd = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
+    let mut sessions = Vec::with_capacity(conns);
+    for i in 0..conns {
+        let session = with_file(target, path, 0)?;
+        let data = epoll::EventData::new_u64(i as u64);
+        epoll::add(&epoll, session.fd(), data, epoll::EventFlags::IN).map_err(failed)?;
+        sessions.push(session);
+    }
+    let read = frame(&Tmsg::Read { fid: FILE, offset: 0, count: first.piece });
+    for session in &mut sessions {
+        (0..window).for_each(|tag| session.push(&read, tag));
+        session.send()?;
+    }
+    let reads = pump(&epoll, &mut sessions, &read, time)?;
+    let after = pid.and_then(resident_kib);
+    let kib_each =
+        before.zip(after).map(|(before, after)| after.saturating_sub(before) as f64 / conns as f64);
+    drop(first);
+    Ok(Many { reads, kib_each })
+}
+
+fn pump(epoll: &OwnedFd, sessions: &mut [Session], read: &[u8], time: Duration) -> Result<Count, Trouble> {
+    let begin = Instant::now();
+    let (warm, end) = (begin + time / 10, begin + time / 10 + time);
+    let mut from = None;
+    let mut count = 0u64;
+    let mut events = Vec::with_capacity(1024);
+    let mut tags = Vec::new();
+    loop {
+        events.clear();
+        epoll::wait(epoll, rustix::buffer::spare_capacity(&mut events), None)
+            .map_err(|e| Trouble::failed(format!("epoll: {e}")))?;
+        for event in &events {
+            let session = &mut sessions[event.data.u64() as usize];
+            session.receive()?;
+            while let Some(reply) = session.next(&[kind::RREAD])? {
+                tags.push(reply.tag);
+            }
+            count += tags.len() as u64;
+            if !tags.is_empty() {
+                tags.drain(..).for_each(|tag| session.push(read, tag));
+                session.send()?;
+            }
+        }
+        let now = Instant::now();
+        match from {
+            None if now > warm => from = Some((now, count)),
+            Some((start, before)) if now > end => {
+                let seconds = (now - start).as_secs_f64();
+                return Ok(Count { count: count - before, bytes: 0, seconds });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The process that listens at the other end of a Unix socket.
+fn listener_pid(session: &Session) -> Option<u32> {
+    let peer = rustix::net::sockopt::socket_peercred(session.fd()).ok()?;
+    u32::try_from(peer.pid.as_raw_pid()).ok()
+}
+
+/// Resident memory of a process.
+fn resident_kib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// As many open files as the system lets us have.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, connecting says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
