@@ -3,7 +3,7 @@
 use crate::door::Door;
 use crate::facts::State;
 use crate::session::{At, Fid, Held, Root};
-use crate::ticket::{Bounds, Grant, Keys, Meter, Refused, Revocations, Role, Throttle, Token};
+use ticket::{Bounds, Grant, Keys, Meter, Refused, Revocations, Role, Throttle, Token};
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{NOFID, Qid};
 use ns::{Table, Vars, shard_label};
@@ -187,7 +187,7 @@ impl Door {
         if !admission.is_loaded {
             return Err(Refusal::new(Word::Busy, "the queen has not yet said which tickets are revoked"));
         }
-        let no = |why: crate::ticket::TicketError| {
+        let no = |why: ticket::TicketError| {
             let word = if why.is_expired() { Word::Revoked } else { Word::Permission };
             Refusal::new(word, why.to_string())
         };

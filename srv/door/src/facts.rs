@@ -1,6 +1,6 @@
 //! What the door knows about itself, shared with the files that show it: `/proc/9p`, `/proc/pressure`.
 
-use crate::ticket::Meter;
+use ticket::Meter;
 use ninep::refusal::Word;
 use ninep::srv::Request;
 use ns::Table;

@@ -3,8 +3,6 @@
 //! fid anything else; no session's or server's failure is another's. Holds no file data of its own.
 #![forbid(unsafe_code)]
 
-mod ticket_stub;
-pub(crate) use ticket_stub as ticket;
 mod admit;
 mod channel;
 mod door;

@@ -4,7 +4,7 @@ use crate::channel::Wait;
 use crate::door::Door;
 use crate::facts::State;
 use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked};
-use crate::ticket::Verb;
+use ticket::Verb;
 use manifest::Overflow;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION};
@@ -231,7 +231,7 @@ impl Door {
             if offset != end && offset != u64::MAX {
                 return Err(bare(Refusal::new(Word::Invalid, "a ticket is written in order")));
             }
-            if written.len() + data.len() > crate::ticket::MAX_LEN {
+            if written.len() + data.len() > ticket::MAX_LEN {
                 return Err(bare(Refusal::new(Word::TooBig, "longer than any ticket")));
             }
             written.extend_from_slice(data);

@@ -1,7 +1,7 @@
 //! One client's session: its fids, its requests in flight, its name space, what its ticket leaves it.
 
 use crate::facts::{Public, State};
-use crate::ticket::Meter;
+use ticket::Meter;
 use manifest::{Fids as FidRule, Overflow};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Fids, Framer};
