@@ -1,0 +1,453 @@
+//! `coh` as its user meets it, with stand-ins for the servers.
+#![allow(clippy::unwrap_used, clippy::panic)] // Test code outside of test functions.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A directory with all programs, and places for one hive.
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let coh = Path::new(env!("CARGO_BIN_EXE_coh"));
+        let stand_in = coh.parent().unwrap().join("examples/stand-in");
+        let bin = dir.path().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::create_dir_all(dir.path().join("data")).unwrap();
+        fs::copy(coh, bin.join("coh")).unwrap();
+        for name in ["logfs", "procfs", "queenfs", "workerfs", "ninedoor", "worker-heart"] {
+            fs::copy(&stand_in, bin.join(name)).unwrap();
+        }
+        Bench { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn coh(&self, verb: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(self.path("bin/coh"));
+        command.arg(verb).args(args).arg("--run").arg(self.path("run"));
+        if verb == "up" {
+            let hive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sys/hive.toml");
+            command.arg("--data").arg(self.path("data")).arg("--manifest").arg(hive);
+        }
+        command.env("COH_TICKET", "secret").stdin(Stdio::null());
+        command
+    }
+
+    fn say(&self, verb: &str, args: &[&str]) -> Output {
+        self.coh(verb, args).output().unwrap()
+    }
+
+    fn up(&self, args: &[&str]) -> Hive<'_> {
+        let mut child = self.coh("up", args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
+        Hive { bench: self, child, ready }
+    }
+
+    fn status(&self) -> String {
+        text(&self.say("status", &[]).stdout)
+    }
+
+    /// A field of a server's line.
+    fn field(&self, server: &str, key: &str) -> String {
+        let status = self.status();
+        let line = status.lines().find(|line| line.starts_with(&format!("{server} "))).unwrap_or("");
+        let field = line.split(' ').find_map(|field| field.strip_prefix(&format!("{key}=")));
+        field.unwrap_or("").to_owned()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("data/log")).unwrap_or_default()
+    }
+
+    fn pids(&self) -> Vec<i32> {
+        let words = |line: &str| line.split(' ').find_map(|f| f.strip_prefix("pid=")?.parse().ok());
+        self.status().lines().filter_map(words).collect()
+    }
+}
+
+struct Hive<'b> {
+    bench: &'b Bench,
+    child: Child,
+    ready: String,
+}
+
+impl Hive<'_> {
+    fn wait(mut self) -> (i32, String) {
+        let output = std::mem::replace(&mut self.child, spent()).wait_with_output().unwrap();
+        (output.status.code().unwrap_or(-1), text(&output.stderr))
+    }
+
+    fn down(self) {
+        let down = self.bench.say("down", &[]);
+        assert!(down.status.success(), "{}", text(&down.stderr));
+        assert_eq!(self.wait().0, 0);
+    }
+}
+
+/// A hive of a test that failed does not outlive it.
+impl Drop for Hive<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spent() -> Child {
+    Command::new("true").spawn().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10), "it never came to hold: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn signal(pid: i32, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_hive_comes_up_says_so_and_leaves_nothing() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    let door = bench.path("run/door");
+    let start = format!("ready door=unix!{} servers=5 boot_ms=", door.display());
+    assert!(hive.ready.starts_with(&start), "{}", hive.ready);
+    assert!(hive.ready.trim_end()[start.len()..].parse::<u64>().is_ok());
+
+    let mode = |name: &str| fs::metadata(bench.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("run"), mode("data"), mode("run/srv")), (0o700, 0o700, 0o700));
+    assert_eq!(
+        (mode("data/issuer.key"), mode("run/manifest.cbor"), mode("run/srv/log")),
+        (0o600, 0o600, 0o600)
+    );
+    let status = bench.status();
+    assert!(status.starts_with("hive name=hive pid="), "{status}");
+    assert!(status.contains(" state=ONLINE "), "{status}");
+    for server in ["log", "proc", "queen", "worker", "door"] {
+        assert_eq!(
+            (bench.field(server, "state"), bench.field(server, "restarts")),
+            ("up".into(), "0".into())
+        );
+    }
+    until("the log has the boot", || bench.log().contains("init ready door="));
+
+    let pids = bench.pids();
+    assert_eq!(pids.len(), 6);
+    hive.down();
+    assert!(!pids.iter().any(|pid| is_alive(*pid)));
+    assert!(
+        !bench.path("run").exists(),
+        "{:?}",
+        fs::read_dir(bench.path("run")).unwrap().collect::<Vec<_>>()
+    );
+    assert!(bench.log().contains("init closing reason=\"coh down\""));
+}
+
+#[test]
+fn the_programs_of_a_hive_have_a_clean_environment() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    let env = fs::read_to_string(bench.path("data/log.env")).unwrap();
+    assert!(env.lines().all(|line| line.starts_with("PATH=") || line.starts_with("HOME=")), "{env}");
+    hive.down();
+}
+
+#[test]
+fn a_second_hive_on_a_run_directory_is_refused_with_the_firsts_pid() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    for args in [&[][..], &["-d"][..]] {
+        let second = bench.say("up", args);
+        assert_eq!(second.status.code(), Some(1));
+        let said = text(&second.stderr);
+        let run = bench.path("run");
+        let run = run.display();
+        assert!(
+            said.starts_with(&format!(
+                "coh up: {run}: already in use by pid {} (coh up, since ",
+                hive.child.id()
+            )),
+            "{said}"
+        );
+        assert!(said.trim_end().ends_with(&format!("stop it with: coh down --run {run}")), "{said}");
+    }
+    assert_eq!(bench.field("log", "state"), "up");
+    hive.down();
+}
+
+#[test]
+fn a_killed_server_is_back_within_a_second_and_again() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    for server in ["log", "proc", "queen", "worker", "door"] {
+        for round in 1..=2 {
+            let before = bench.field(server, "pid");
+            let start = Instant::now();
+            assert!(bench.say("kill", &[server]).status.success());
+            until("another process is up", || {
+                bench.field(server, "state") == "up" && bench.field(server, "pid") != before
+            });
+            assert!(start.elapsed() < Duration::from_secs(1));
+            assert_eq!(bench.field(server, "restarts"), round.to_string());
+        }
+    }
+    until("the log says so", || bench.log().contains("init server=door up pid="));
+    assert!(bench.log().contains("status=\"signal 9\" restart_in_ms=100"), "{}", bench.log());
+    hive.down();
+}
+
+#[test]
+fn five_deaths_in_a_minute_degrade_the_hive_and_it_says_why() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    for round in 0..5 {
+        until("it is up", || bench.field("proc", "state") == "up");
+        signal(bench.field("proc", "pid").parse().unwrap(), "ABRT");
+        until("it was seen", || bench.field("proc", "restarts") == (round + 1).to_string());
+    }
+    assert!(bench.status().contains(" state=DEGRADED "), "{}", bench.status());
+    let why = "init DEGRADED server=proc deaths=5 window_s=60 last=\"signal 6\"";
+    until("the log says why", || bench.log().contains(why));
+    let log = bench.log();
+    for wait in [100, 200, 400, 800, 1600] {
+        assert!(log.contains(&format!("restart_in_ms={wait}\n")), "{log}");
+    }
+    // Waiting for its next start, it does not hold up the end.
+    hive.down();
+}
+
+#[test]
+fn a_signal_ends_the_hive_in_order() {
+    for name in ["TERM", "INT"] {
+        let bench = Bench::new();
+        let hive = bench.up(&[]);
+        let pids = bench.pids();
+        signal(hive.child.id() as i32, name);
+        assert_eq!(hive.wait().0, 0);
+        assert!(!pids.iter().any(|pid| is_alive(*pid)));
+        assert!(!bench.path("run").exists());
+    }
+}
+
+#[test]
+fn a_server_that_does_not_listen_to_term_is_killed() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    let pid: i32 = bench.field("queen", "pid").parse().unwrap();
+    assert!(bench.say("kill", &["queen", "--signal", "STOP"]).status.success());
+    let start = Instant::now();
+    hive.down();
+    assert!(!is_alive(pid));
+    assert!((Duration::from_secs(2)..Duration::from_secs(4)).contains(&start.elapsed()));
+}
+
+#[test]
+fn a_killed_init_takes_everything_with_it_and_the_next_one_starts() {
+    let bench = Bench::new();
+    let mut hive = bench.up(&[]);
+    start_worker(&bench, "worker-1", "");
+    let pids = bench.pids();
+    assert_eq!(pids.len(), 7);
+    hive.child.kill().unwrap();
+    hive.child.wait().unwrap();
+    let next = bench.up(&[]);
+    assert!(next.ready.starts_with("ready "), "{}", next.ready);
+    assert!(!pids.iter().any(|pid| is_alive(*pid)));
+    next.down();
+    assert!(!bench.path("run").exists());
+}
+
+#[test]
+fn detached_it_is_ready_when_the_command_returns() {
+    let bench = Bench::new();
+    let up = bench.say("up", &["-d"]);
+    assert!(up.status.success(), "{}", text(&up.stderr));
+    assert!(text(&up.stdout).starts_with("ready door="));
+    assert!(text(&up.stderr).contains("made an issuer key"), "{}", text(&up.stderr));
+    assert_eq!(bench.field("door", "state"), "up");
+    assert!(bench.say("down", &[]).status.success());
+    let left: Vec<_> = fs::read_dir(bench.path("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["coh.log"]);
+    let again = bench.say("up", &["-d"]);
+    assert!(again.status.success() && again.stderr.is_empty(), "{}", text(&again.stderr));
+    assert!(bench.say("down", &[]).status.success());
+}
+
+#[test]
+fn a_server_that_fails_ends_the_boot_with_a_sentence() {
+    let bench = Bench::new();
+    fs::write(bench.path("data/queen.fail"), "").unwrap();
+    let program = bench.path("bin/queenfs");
+    let sentence = format!("coh up: queen ({}) ended before it answered: exit 1\n", program.display());
+    let (code, said) = bench.up(&[]).wait();
+    assert_eq!(code, 1);
+    assert!(said.contains("queen: told to fail\n") && said.ends_with(&sentence), "{said}");
+    let detached = bench.say("up", &["-d"]);
+    assert_eq!(detached.status.code(), Some(1));
+    assert!(text(&detached.stderr).contains("ended before it answered"), "{}", text(&detached.stderr));
+    assert!(!bench.path("run/srv").exists() && !bench.path("run/lock").exists());
+}
+
+#[test]
+fn a_missing_program_is_named() {
+    let bench = Bench::new();
+    fs::remove_file(bench.path("bin/procfs")).unwrap();
+    let (code, said) = bench.up(&[]).wait();
+    assert_eq!(code, 1);
+    assert!(said.contains("bin/procfs: No such file or directory"), "{said}");
+}
+
+/// Starts a worker through init's ctl, as the queen does; returns where its configuration went.
+fn start_worker(bench: &Bench, id: &str, more: &str) -> PathBuf {
+    let file = bench.path(id);
+    let config = format!("{{\"file\":{:?},\"ticket\":\"coh1.secret\"{more}}}", file.to_str().unwrap());
+    let line =
+        format!("{{\"start\":{{\"worker\":\"{id}\",\"program\":\"worker-heart\",\"config\":{config}}}}}");
+    command(bench, &line).unwrap_or_else(|errno| panic!("{line}: errno {errno}"));
+    until("the worker has its configuration", || file.exists());
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().next(), Some(&config[..]));
+    file
+}
+
+/// One command to init's ctl, over its socket; the errno where it is refused.
+fn command(bench: &Bench, line: &str) -> Result<(), u32> {
+    use ninep::wire::{self, MSIZE_MAX, NOFID, NOTAG, Names, Rmsg, Tmsg, VERSION};
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::os::unix::net::UnixStream::connect(bench.path("run/srv/init")).unwrap();
+    let mut out = Vec::new();
+    Tmsg::Version { msize: MSIZE_MAX, version: VERSION }.encode(NOTAG, &mut out);
+    Tmsg::Attach { fid: 0, afid: NOFID, uname: "server:queen", aname: "", n_uname: 0 }.encode(1, &mut out);
+    Tmsg::Walk { fid: 0, newfid: 1, names: Names::from(&["ctl"][..]) }.encode(2, &mut out);
+    Tmsg::Lopen { fid: 1, flags: 1 }.encode(3, &mut out);
+    Tmsg::Write { fid: 1, offset: 0, data: line.as_bytes() }.encode(4, &mut out);
+    stream.write_all(&out).unwrap();
+    loop {
+        let mut frame = vec![0; 4];
+        stream.read_exact(&mut frame).unwrap();
+        let size = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize;
+        frame.resize(size, 0);
+        stream.read_exact(&mut frame[4..]).unwrap();
+        match wire::decode_r(&frame).unwrap() {
+            (4, Rmsg::Lerror { ecode, .. }) => return Err(ecode),
+            (4, _) => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_worker_has_its_configuration_from_its_input_alone() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    let file = start_worker(&bench, "worker-1", "");
+    let told = fs::read_to_string(file).unwrap();
+    assert_eq!(told.lines().nth(1), Some(&*format!("[{:?}]", bench.path("bin/worker-heart"))));
+    let status = bench.status();
+    assert!(status.lines().last().unwrap().ends_with(" state=running program=worker-heart"), "{status}");
+    assert!(status.lines().last().unwrap().starts_with("worker-1 pid="), "{status}");
+
+    command(&bench, "{\"stop\":{\"worker\":\"worker-1\"}}").unwrap();
+    let events = || fs::read_to_string(bench.path("data/events")).unwrap_or_default();
+    until("the queen knows", || {
+        events().contains(r#"{"exited":{"worker":"worker-1","status":"signal 15"}}"#)
+    });
+    start_worker(&bench, "worker-2", ",\"quit\":true");
+    until("the queen knows", || events().contains(r#"{"exited":{"worker":"worker-2","status":"exit 3"}}"#));
+    assert!(!bench.log().contains("secret"));
+    hive.down();
+}
+
+#[test]
+fn commands_that_cannot_be_are_refused_and_change_nothing() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    start_worker(&bench, "worker-1", "");
+    let before = bench.pids();
+    for (line, errno) in [
+        ("{\"start\":{\"worker\":\"worker-1\",\"program\":\"worker-heart\",\"config\":{}}}", 16),
+        ("{\"start\":{\"worker\":\"worker-2\",\"program\":\"/bin/sh\",\"config\":{}}}", 22),
+        ("{\"start\":{\"worker\":\"worker-2\",\"program\":\"worker-gpu\",\"config\":{}}}", 22),
+        ("{\"start\":{\"worker\":\"../x\",\"program\":\"worker-heart\",\"config\":{}}}", 22),
+        ("{\"start\":{\"worker\":\"worker-2\",\"program\":\"worker-heart\"}}", 22),
+        ("{\"stop\":{\"worker\":\"worker-9\"}}", 2),
+        ("{\"kill\":{\"server\":\"nobody\"}}", 2),
+        ("{\"kill\":{\"server\":\"log\",\"signal\":\"FROWN\"}}", 22),
+        ("{\"kill\":{\"server\":\"log\",\"extra\":1}}", 22),
+        ("{\"kill\":{\"server\":\"log\",\"server\":\"proc\"}}", 22),
+        ("{\"down\":{}} x", 22),
+        ("{\"down\":{\"now\":true}}", 22),
+        ("down", 22),
+    ] {
+        assert_eq!(command(&bench, line), Err(errno), "{line}");
+    }
+    assert_eq!(bench.pids(), before);
+    hive.down();
+}
+
+#[test]
+fn an_idle_hive_uses_no_processor() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    start_worker(&bench, "worker-1", "");
+    let ticks = || -> Vec<u64> {
+        let of = |pid: &i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            let rest = stat.rsplit_once(") ").unwrap().1;
+            rest.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+        };
+        let mut pids = bench.pids();
+        // Asking init costs it something.
+        pids.retain(|pid| *pid != hive.child.id() as i32);
+        pids.iter().map(of).collect()
+    };
+    let switches = |pid: i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        status.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    std::thread::sleep(Duration::from_millis(200));
+    let (before, init) = (ticks(), switches(hive.child.id() as i32));
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(switches(hive.child.id() as i32), init, "init woke, and nothing had happened");
+    assert_eq!(ticks(), before);
+    hive.down();
+}
+
+#[test]
+fn without_a_hive_each_command_says_how_to_start_one() {
+    let bench = Bench::new();
+    for (verb, args) in [("status", &[][..]), ("kill", &["log"][..])] {
+        let output = bench.say(verb, args);
+        assert_eq!(output.status.code(), Some(1));
+        let run = bench.path("run");
+        let run = run.display();
+        let sentence =
+            format!("coh {verb}: {run}: no hive is running here; start one with: coh up --run {run}\n");
+        assert_eq!(text(&output.stderr), sentence);
+    }
+    let down = bench.say("down", &[]);
+    assert!(down.status.success() && text(&down.stderr).contains("no hive is running here"));
+    assert_eq!(bench.say("fly", &[]).status.code(), Some(2));
+}
