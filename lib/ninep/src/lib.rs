@@ -9,6 +9,9 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+pub mod clnt;
+#[cfg(feature = "std")]
+pub mod dial;
 pub mod refusal;
 pub mod srv;
 pub mod wire;

@@ -1,0 +1,144 @@
+//! The connection's bytes: Unix, TCP, or TLS over TCP; blocking, with a deadline.
+
+use super::{Addr, DialError};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::boxed::Box;
+use std::format;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::string::ToString;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// Where Debian keeps the authorities that the machine's administrator believes.
+const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+impl Stream {
+    pub(super) fn dial(addr: &Addr, deadline: Duration) -> Result<Stream, DialError> {
+        let said = |error: io::Error| DialError::Addr(format!("{addr}: {error}; is the hive up?"));
+        match addr {
+            Addr::Unix(path) => UnixStream::connect(path).map(Stream::Unix).map_err(said),
+            Addr::Tcp(host, port) => tcp(host, *port, deadline).map(Stream::Tcp).map_err(said),
+            Addr::Tls { host, port, ca } => {
+                let config = tls_config(ca.as_deref())?;
+                let name = ServerName::try_from(host.clone())
+                    .map_err(|error| DialError::Addr(format!("{addr}: {error}")))?;
+                let connection = ClientConnection::new(config, name)
+                    .map_err(|error| DialError::Addr(format!("{addr}: {error}")))?;
+                let tcp = tcp(host, *port, deadline).map_err(said)?;
+                Ok(Stream::Tls(Box::new(StreamOwned::new(connection, tcp))))
+            }
+        }
+    }
+
+    pub(super) fn set_deadline(&self, deadline: Option<Duration>) -> io::Result<()> {
+        match self {
+            Stream::Unix(s) => s.set_read_timeout(deadline).and(s.set_write_timeout(deadline)),
+            Stream::Tcp(s) => s.set_read_timeout(deadline).and(s.set_write_timeout(deadline)),
+            Stream::Tls(s) => s.sock.set_read_timeout(deadline).and(s.sock.set_write_timeout(deadline)),
+        }
+    }
+
+    /// A second handle on the same connection; TLS has one state and so one handle.
+    pub(super) fn second(&self) -> Result<Stream, DialError> {
+        match self {
+            Stream::Unix(s) => Ok(Stream::Unix(s.try_clone()?)),
+            Stream::Tcp(s) => Ok(Stream::Tcp(s.try_clone()?)),
+            Stream::Tls(_) => {
+                Err(DialError::Addr("a shared connection over tls! is not there; dial unix! or tcp!".into()))
+            }
+        }
+    }
+
+    pub(super) fn shut(&self) {
+        // It is gone already if this fails.
+        let _ = match self {
+            Stream::Unix(s) => s.shutdown(Shutdown::Both),
+            Stream::Tcp(s) => s.shutdown(Shutdown::Both),
+            Stream::Tls(s) => s.sock.shutdown(Shutdown::Both),
+        };
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(s) => s.read(buffer),
+            Stream::Tcp(s) => s.read(buffer),
+            Stream::Tls(s) => s.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(s) => s.write(bytes),
+            Stream::Tcp(s) => s.write(bytes),
+            Stream::Tls(s) => s.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Unix(s) => s.flush(),
+            Stream::Tcp(s) => s.flush(),
+            Stream::Tls(s) => s.flush(),
+        }
+    }
+}
+
+fn tcp(host: &str, port: u16, deadline: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for addr in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&addr, deadline) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn tls_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, DialError> {
+    let mut roots = RootCertStore::empty();
+    let read = |path: &Path| {
+        let said = |what: &dyn ToString| DialError::Addr(format!("{}: {}", path.display(), what.to_string()));
+        CertificateDer::pem_file_iter(path)
+            .map_err(|error| said(&error))?
+            .collect::<Result<std::vec::Vec<_>, _>>()
+            .map_err(|error| said(&error))
+    };
+    match ca {
+        Some(path) => {
+            if roots.add_parsable_certificates(read(path)?).0 == 0 {
+                return Err(DialError::Addr(format!("{}: no certificate in it", path.display())));
+            }
+        }
+        None => {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            // A machine without the file has Mozilla's list all the same.
+            if let Ok(system) = read(Path::new(SYSTEM_ROOTS)) {
+                roots.add_parsable_certificates(system);
+            }
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| DialError::Addr(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
