@@ -254,7 +254,7 @@ pub(crate) fn cycle(
             }
             done += 1;
             let now = Instant::now();
-            let (start, before) = *from.get_or_insert_with(|| (now, done));
+            let (start, before) = *from.get_or_insert((now, done));
             if now < warm {
                 from = None;
             } else if now > end {

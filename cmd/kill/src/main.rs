@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use cohcmd::serde_json::json;
-use cohcmd::{HiveArgs, Out};
+use cohcmd::{HiveArgs, Out, Trouble, Word};
 use std::process::ExitCode;
 
 /// Ends workers and revokes their tickets
@@ -23,8 +23,12 @@ fn main() -> ExitCode {
         for id in &args.ids {
             let command = json!({"kill": id}).to_string();
             let done = hive.write_lines("/queen/ctl", std::iter::once(Ok(command)), |ack| out.line(ack));
-            if let Err(trouble) = done {
-                out.complain(trouble)?;
+            match done {
+                Err(trouble) if trouble.word() == Some(Word::NotFound) => {
+                    out.complain(Trouble::refused(id, Word::NotFound, "no such worker; see cohps"))?;
+                }
+                Err(trouble) => out.complain(trouble)?,
+                Ok(()) => {}
             }
         }
         Ok(())
