@@ -2,11 +2,11 @@
 
 use crate::args::HiveArgs;
 use crate::hive::{Access, Entry, Stat};
-use crate::line::{Frame, Line, ROOT, WINDOW};
 use crate::mount::is_a_directory;
 use crate::trouble::{Errstr, Trouble};
-use ninep::refusal::Word;
-use ninep::wire::{Dirent, Names, QTDIR, Qid, Rmsg, Tmsg};
+use ninep::dial::{Addr, Conn, Credentials, DialError, WINDOW};
+use ninep::refusal::{Refusal, Word};
+use ninep::wire::{Attr, Dirent, Names, QTDIR, Qid, Rmsg, Tmsg, decode_r};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
@@ -17,17 +17,23 @@ const READDIR_MAX: u32 = 8192 - 11;
 /// O_DIRECTORY of fcntl.h.
 const DIRECTORY: u32 = 0o200_000;
 
+/// The fid of the attach.
+const ROOT: u32 = 0;
+
 pub(crate) struct Door {
-    line: Line,
+    conn: Conn,
+    addr: String,
     role: String,
-    next_fid: u32,
 }
+
+/// A reply, or the word of its refusal; what that means for people is asked for where it is told.
+type Answer = Result<Vec<u8>, Refusal>;
 
 /// An open file's fid.
 pub(crate) struct Fid {
     number: u32,
     /// A refusal that came behind data, to be told when that has been used.
-    late: Option<u32>,
+    late: Option<Refusal>,
 }
 
 impl Door {
@@ -46,26 +52,53 @@ impl Door {
             (None, None) => "queen".to_owned(),
         };
         let subject = args.subject.clone().or(grant.map(|grant| grant.subject)).unwrap_or_default();
-        let uname = if subject.is_empty() { role.clone() } else { format!("{role}:{subject}") };
-        Ok(Door { line: Line::dial(addr, &uname, &ticket)?, role, next_fid: ROOT + 1 })
+        let has_ticket = !ticket.is_empty();
+        let who = Credentials { role: role.clone(), subject, ticket, ..Credentials::default() };
+        let at: Addr = addr.parse().map_err(|e: DialError| Trouble::Usage(e.to_string()))?;
+        let conn = Conn::dial(&at, &who).map_err(|e| match e {
+            DialError::Refused(Refusal { word: Word::Permission, .. }) if !has_ticket => Trouble::refused(
+                addr,
+                Word::Permission,
+                format!("{} needs a ticket here: give one with --ticket FILE", who.uname()),
+            ),
+            DialError::Refused(Refusal { word: Word::Permission, .. }) => Trouble::refused(
+                addr,
+                Word::Permission,
+                format!("the ticket does not admit {} here; see: cohticket show", who.uname()),
+            ),
+            DialError::Refused(refusal) => Trouble::refused(addr, refusal.word, refusal.detail),
+            DialError::Io(e) if nobody_listens(&e) => {
+                Trouble::failed(format!("{addr}: no hive listens there; start one with: coh up"))
+            }
+            other => Trouble::failed(format!("{addr}: {other}")),
+        })?;
+        Ok(Door { conn, addr: addr.to_owned(), role })
     }
 
     pub(crate) fn place(&self) -> &str {
-        self.line.addr()
+        &self.addr
     }
 
-    /// Clunked numbers do not come back.
-    fn new_fid(&mut self) -> u32 {
-        let fid = self.next_fid;
-        self.next_fid += 1;
-        fid
+    /// One request.
+    fn call(&mut self, msg: &Tmsg) -> Result<Answer, Trouble> {
+        let mut answers = self.batch(&[*msg])?;
+        answers.pop().ok_or_else(|| Self::broken(&self.addr))
     }
 
-    /// Makes a refusal of an errno, with what the session's errstr says.
-    fn refused(&mut self, path: &str, errno: u32) -> Trouble {
-        let Some(word) = Word::from_errno(errno) else {
-            return Trouble::failed(format!("{path}: errno {errno}"));
-        };
+    /// Requests in one write, their answers in order.
+    fn batch(&mut self, msgs: &[Tmsg]) -> Result<Vec<Answer>, Trouble> {
+        self.conn.batch(msgs).map_err(|e| match e {
+            DialError::Refused(refusal) => Trouble::refused(&self.addr, refusal.word, refusal.detail),
+            other => Trouble::failed(format!("{}: {other}", self.addr)),
+        })
+    }
+
+    /// Makes trouble of a refusal, with what the session's errstr says about it.
+    fn refused(&mut self, path: &str, refusal: Refusal) -> Trouble {
+        let Refusal { word, detail } = refusal;
+        if !detail.is_empty() {
+            return Trouble::refused(path, word, detail);
+        }
         let detail = self.errstr().and_then(|text| Errstr::parse(&text)?.detail_for(path, word));
         Trouble::refused(path, word, detail.unwrap_or_else(|| self.detail(word)))
     }
@@ -78,15 +111,15 @@ impl Door {
     }
 
     fn errstr(&mut self) -> Option<String> {
-        let fid = self.new_fid();
+        let fid = self.conn.new_fid();
         let names = ["proc", "9p", "self", "errstr"];
-        let asked = self.line.batch(&[
+        let asked = self.batch(&[
             Tmsg::Walk { fid: ROOT, newfid: fid, names: Names::from(&names[..]) },
             Tmsg::Lopen { fid, flags: 0 },
             Tmsg::Read { fid, offset: 0, count: 4096 },
             Tmsg::Clunk { fid },
         ]);
-        match asked.ok()?.get(2)?.reply() {
+        match decoded(asked.ok()?.get(2)?) {
             Ok(Rmsg::Read { data }) => String::from_utf8(data.to_vec()).ok(),
             _ => None,
         }
@@ -96,19 +129,21 @@ impl Door {
         Trouble::failed(format!("{path}: the door answered another question"))
     }
 
-    /// Walks to a path with a new fid.
-    fn walk(&mut self, path: &str) -> Result<(u32, Qid), Trouble> {
-        let newfid = self.new_fid();
+    /// Walks to a path with a new fid; says whether it is a directory.
+    fn walk(&mut self, path: &str) -> Result<(u32, bool), Trouble> {
+        let newfid = self.conn.new_fid();
         let names = names(path);
         let walk = Tmsg::Walk { fid: ROOT, newfid, names: Names::from(&names[..]) };
-        match self.line.call(&walk)?.reply() {
+        let answer = self.call(&walk)?;
+        match decoded(&answer) {
+            // No name at all is the root.
             Ok(Rmsg::Walk { qids }) if qids.len() == names.len() => {
-                Ok((newfid, qids.iter().last().unwrap_or(self.line.root())))
+                Ok((newfid, qids.iter().last().is_none_or(is_dir)))
             }
             // A walk that stopped on the way made no fid.
-            Ok(Rmsg::Walk { .. }) => Err(Trouble::refused(path, Word::NotFound, self.detail(Word::NotFound))),
+            Ok(Rmsg::Walk { .. }) => Err(self.refused(path, Word::NotFound.into())),
             Ok(_) => Err(Self::broken(path)),
-            Err(errno) => Err(self.refused(path, errno)),
+            Err(refusal) => Err(self.refused(path, refusal)),
         }
     }
 
@@ -120,16 +155,20 @@ impl Door {
     }
 
     fn size_and_mode(&mut self, path: &str, fid: u32) -> Result<Stat, Trouble> {
-        let frame = self.line.call(&Tmsg::Getattr { fid, mask: BASIC })?;
-        stat_of(&frame).unwrap_or_else(|errno| Err(self.refused(path, errno)))
+        let answer = self.call(&Tmsg::Getattr { fid, mask: BASIC })?;
+        match decoded(&answer) {
+            Ok(Rmsg::Getattr { qid, attr, .. }) => Ok(stat_of(qid, &attr)),
+            Ok(_) => Err(Self::broken(path)),
+            Err(refusal) => Err(self.refused(path, refusal)),
+        }
     }
 
-    /// Stats many paths, a window at a time.
+    /// Stats many paths, several at a time.
     pub(crate) fn stat_each(&mut self, paths: &[String]) -> Result<Vec<Result<Stat, Trouble>>, Trouble> {
         let mut stats = Vec::with_capacity(paths.len());
         for paths in paths.chunks(WINDOW / 3) {
             let split: Vec<(u32, Vec<&str>)> =
-                paths.iter().map(|path| (self.new_fid(), names(path))).collect();
+                paths.iter().map(|path| (self.conn.new_fid(), names(path))).collect();
             let asked: Vec<Tmsg> = split
                 .iter()
                 .flat_map(|(fid, names)| {
@@ -139,16 +178,20 @@ impl Door {
                     [Tmsg::Walk { fid: ROOT, newfid: fid, names }, getattr, Tmsg::Clunk { fid }]
                 })
                 .collect();
-            let replies = self.line.batch(&asked)?;
-            for ((path, (_, names)), replies) in paths.iter().zip(&split).zip(replies.chunks(3)) {
-                let refused = |word: Word| Err(Trouble::refused(path, word, self.detail(word)));
-                stats.push(match (replies[0].reply(), stat_of(&replies[1])) {
-                    (Ok(Rmsg::Walk { qids }), Ok(stat)) if qids.len() == names.len() => stat,
-                    (Ok(Rmsg::Walk { qids }), _) if qids.len() < names.len() => refused(Word::NotFound),
-                    (Err(errno), _) | (Ok(_), Err(errno)) => match Word::from_errno(errno) {
-                        Some(word) => refused(word),
-                        None => Err(Trouble::failed(format!("{path}: errno {errno}"))),
-                    },
+            let answers = self.batch(&asked)?;
+            for ((path, (_, names)), answers) in paths.iter().zip(&split).zip(answers.chunks(3)) {
+                // The errstr is by now about the last of the batch.
+                let refused = |r: Refusal| Err(Trouble::refused(path, r.word, self.detail(r.word)));
+                stats.push(match (decoded(&answers[0]), decoded(&answers[1])) {
+                    (Ok(Rmsg::Walk { qids }), Ok(Rmsg::Getattr { qid, attr, .. }))
+                        if qids.len() == names.len() =>
+                    {
+                        Ok(stat_of(qid, &attr))
+                    }
+                    (Ok(Rmsg::Walk { qids }), _) if qids.len() < names.len() => {
+                        refused(Word::NotFound.into())
+                    }
+                    (Err(refusal), _) | (_, Err(refusal)) => refused(refusal),
                     _ => Err(Self::broken(path)),
                 });
             }
@@ -157,8 +200,8 @@ impl Door {
     }
 
     pub(crate) fn list(&mut self, path: &str) -> Result<Vec<Entry>, Trouble> {
-        let (fid, qid) = self.walk(path)?;
-        if qid.kind & QTDIR == 0 {
+        let (fid, is_dir) = self.walk(path)?;
+        if !is_dir {
             self.clunk(fid);
             return Err(crate::mount::not_a_directory(path));
         }
@@ -172,11 +215,11 @@ impl Door {
         let mut entries = Vec::new();
         let mut offset = 0;
         loop {
-            let frame = self.line.call(&Tmsg::Readdir { fid, offset, count: READDIR_MAX })?;
-            let data = match frame.reply() {
+            let answer = self.call(&Tmsg::Readdir { fid, offset, count: READDIR_MAX })?;
+            let data = match decoded(&answer) {
                 Ok(Rmsg::Readdir { data }) => data,
                 Ok(_) => return Err(Self::broken(path)),
-                Err(errno) => return Err(self.refused(path, errno)),
+                Err(refusal) => return Err(self.refused(path, refusal)),
             };
             if data.is_empty() {
                 return Ok(entries);
@@ -185,22 +228,19 @@ impl Door {
                 let entry = entry.map_err(|_| Self::broken(path))?;
                 offset = entry.offset;
                 if entry.name != "." && entry.name != ".." {
-                    entries.push(Entry { name: entry.name.into(), is_dir: entry.qid.kind & QTDIR != 0 });
+                    entries.push(Entry { name: entry.name.into(), is_dir: is_dir(entry.qid) });
                 }
             }
         }
     }
 
     fn lopen(&mut self, path: &str, fid: u32, flags: u32) -> Result<(), Trouble> {
-        match self.line.call(&Tmsg::Lopen { fid, flags })?.reply() {
-            Ok(_) => Ok(()),
-            Err(errno) => Err(self.refused(path, errno)),
-        }
+        self.call(&Tmsg::Lopen { fid, flags })?.map(drop).map_err(|refusal| self.refused(path, refusal))
     }
 
     pub(crate) fn open(&mut self, path: &str, access: Access) -> Result<Fid, Trouble> {
-        let (fid, qid) = self.walk(path)?;
-        let opened = if qid.kind & QTDIR != 0 {
+        let (fid, is_dir) = self.walk(path)?;
+        let opened = if is_dir {
             Err(is_a_directory(path))
         } else {
             // O_RDONLY, O_WRONLY and O_RDWR are 0, 1 and 2 of fcntl.h.
@@ -225,16 +265,15 @@ impl Door {
         window: usize,
         buf: &mut Vec<u8>,
     ) -> Result<(), Trouble> {
-        if let Some(errno) = fid.late.take() {
-            return Err(self.refused(path, errno));
+        if let Some(refusal) = fid.late.take() {
+            return Err(self.refused(path, refusal));
         }
         let number = fid.number;
         let at = |i: usize| offset + i as u64 * u64::from(count);
         let reads: Vec<Tmsg> =
             (0..window).map(|i| Tmsg::Read { fid: number, offset: at(i), count }).collect();
-        let replies = self.line.batch(&reads)?;
-        for frame in &replies {
-            match frame.reply() {
+        for answer in &self.batch(&reads)? {
+            match decoded(answer) {
                 Ok(Rmsg::Read { data }) => {
                     buf.extend_from_slice(data);
                     if data.len() < count as usize {
@@ -242,11 +281,11 @@ impl Door {
                     }
                 }
                 Ok(_) => return Err(Self::broken(path)),
-                Err(errno) if !buf.is_empty() => {
-                    fid.late = Some(errno);
+                Err(refusal) if !buf.is_empty() => {
+                    fid.late = Some(refusal);
                     break;
                 }
-                Err(errno) => return Err(self.refused(path, errno)),
+                Err(refusal) => return Err(self.refused(path, refusal)),
             }
         }
         Ok(())
@@ -254,13 +293,14 @@ impl Door {
 
     pub(crate) fn write(&mut self, path: &str, fid: &Fid, data: &[u8]) -> Result<(), Trouble> {
         // All ones: wherever the end is.
-        match self.line.call(&Tmsg::Write { fid: fid.number, offset: u64::MAX, data })?.reply() {
+        let answer = self.call(&Tmsg::Write { fid: fid.number, offset: u64::MAX, data })?;
+        match decoded(&answer) {
             Ok(Rmsg::Write { count }) if count as usize == data.len() => Ok(()),
             Ok(Rmsg::Write { count }) => {
                 Err(Trouble::failed(format!("{path}: only {count} of {} bytes were taken", data.len())))
             }
             Ok(_) => Err(Self::broken(path)),
-            Err(errno) => Err(self.refused(path, errno)),
+            Err(refusal) => Err(self.refused(path, refusal)),
         }
     }
 
@@ -290,7 +330,7 @@ impl Door {
 
     fn clunk(&mut self, fid: u32) {
         // A fid that cannot be clunked is gone already, or the session is, which the next call says.
-        let _ = self.line.call(&Tmsg::Clunk { fid });
+        let _ = self.call(&Tmsg::Clunk { fid });
     }
 }
 
@@ -298,14 +338,22 @@ fn names(path: &str) -> Vec<&str> {
     path.split('/').filter(|name| !name.is_empty()).collect()
 }
 
-fn stat_of(frame: &Frame) -> Result<Result<Stat, Trouble>, u32> {
-    match frame.reply()? {
-        Rmsg::Getattr { qid, attr, .. } => {
-            let size = if qid.kind & QTDIR != 0 { 0 } else { attr.size };
-            Ok(Ok(Stat { mode: attr.mode, size, qid_path: qid.path, qid_kind: Some(qid.kind) }))
-        }
-        _ => Ok(Err(Trouble::failed("the door answered another question"))),
-    }
+fn is_dir(qid: Qid) -> bool {
+    qid.kind & QTDIR != 0
+}
+
+fn stat_of(qid: Qid, attr: &Attr) -> Stat {
+    let size = if is_dir(qid) { 0 } else { attr.size };
+    Stat { mode: attr.mode, size, qid_path: qid.path, qid_kind: Some(qid.kind) }
+}
+
+fn decoded(answer: &Answer) -> Result<Rmsg<'_>, Refusal> {
+    let frame = answer.as_ref().map_err(Clone::clone)?;
+    decode_r(frame).map(|(_, reply)| reply).map_err(|_| Refusal::new(Word::Invalid, "the reply is malformed"))
+}
+
+fn nobody_listens(e: &std::io::Error) -> bool {
+    matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
 }
 
 /// The ticket: the option's file, the variable's file, the variable.

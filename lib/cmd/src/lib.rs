@@ -9,7 +9,6 @@ mod args;
 mod door;
 mod fields;
 mod hive;
-mod line;
 mod mount;
 mod path;
 mod run;
