@@ -180,6 +180,10 @@ impl Conn {
         loop {
             if let Some(frame) = self.client.reply(asked) {
                 return Ok(match decoded(&frame)? {
+                    // A server that is asked directly says why at once.
+                    Rmsg::Lerror { ecode, detail } if !detail.0.is_empty() => {
+                        Err(Refusal::new(refusal_of(ecode).word, detail.0.to_string()))
+                    }
                     Rmsg::Lerror { ecode, .. } => Err(refusal_of(ecode)),
                     _ => Ok(frame),
                 });

@@ -1,0 +1,240 @@
+//! When to beat, and what to do when a beat does not arrive. Knows the files only as [`Space`].
+
+use ninep::dial::DialError;
+use ninep::refusal::Word;
+
+/// First wait when the files are away; doubled each time.
+const WAIT_MS: u64 = 50;
+/// Longest wait.
+const WAIT_MAX_MS: u64 = 1000;
+/// Waits for a file that is not there: a server that has just come back may not know its workers yet.
+const PATIENCE: u32 = 12;
+
+/// The worker's files.
+pub(crate) trait Space {
+    /// Makes the telemetry file ready for writing, on a fresh connection where the old one is lost.
+    fn open(&mut self) -> Result<(), DialError>;
+    /// The last beat that the file has; 0 where it has none.
+    fn last(&mut self) -> Result<u64, DialError>;
+    /// Writes beat `n`; it has arrived when this returns.
+    fn append(&mut self, n: u64) -> Result<(), DialError>;
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Nothing for so long, then again.
+    Wait(u64),
+    /// All ticks are spent.
+    Done,
+    /// The ticket was revoked, or its budget is spent: somebody has decided that this is over.
+    Over,
+    /// The hive will never take this.
+    Failed(DialError),
+}
+
+/// A heart with so many beats.
+pub(crate) struct Heart {
+    next: u64,
+    ticks: u64,
+    period_ms: u64,
+    wait_ms: u64,
+    missing: u32,
+    is_open: bool,
+    /// Beat `next` was sent, and nobody said what became of it.
+    is_in_doubt: bool,
+}
+
+impl Heart {
+    /// `ticks` 0: until somebody ends it.
+    pub(crate) fn new(ticks: u64, period_ms: u64) -> Heart {
+        Heart { next: 1, ticks, period_ms, wait_ms: WAIT_MS, missing: 0, is_open: false, is_in_doubt: false }
+    }
+
+    /// One beat, if it can be. A number that was acknowledged is never sent again, and none is left out.
+    pub(crate) fn beat(&mut self, space: &mut impl Space) -> Step {
+        match self.attempt(space) {
+            Ok(()) => {
+                self.wait_ms = WAIT_MS;
+                self.missing = 0;
+                self.is_in_doubt = false;
+                self.next += 1;
+                if self.ticks > 0 && self.next > self.ticks { Step::Done } else { Step::Wait(self.period_ms) }
+            }
+            Err(error) => self.fault(error),
+        }
+    }
+
+    fn attempt(&mut self, space: &mut impl Space) -> Result<(), DialError> {
+        if !self.is_open {
+            space.open()?;
+            self.is_open = true;
+        }
+        if self.is_in_doubt && space.last()? >= self.next {
+            return Ok(());
+        }
+        let outcome = space.append(self.next);
+        // A refusal is without effect, but for a server that died with the request in hand.
+        self.is_in_doubt = match &outcome {
+            Ok(()) => false,
+            Err(error) => matches!(error.word(), None | Some(Word::Busy)),
+        };
+        outcome
+    }
+
+    fn fault(&mut self, error: DialError) -> Step {
+        let wait = |heart: &mut Heart| {
+            let wait = heart.wait_ms;
+            heart.wait_ms = (wait * 2).min(WAIT_MAX_MS);
+            Step::Wait(wait)
+        };
+        match (error.word(), &error) {
+            (Some(Word::Revoked | Word::Quota), _) => Step::Over,
+            (Some(Word::RateLimited), _) => wait(self),
+            (Some(Word::Busy | Word::Closed | Word::Cut), _) => {
+                self.is_open = false;
+                wait(self)
+            }
+            (Some(Word::NotFound), _) if self.missing < PATIENCE => {
+                self.is_open = false;
+                self.missing += 1;
+                wait(self)
+            }
+            (None, DialError::Io(_) | DialError::Timeout | DialError::Protocol(_)) => {
+                self.is_open = false;
+                wait(self)
+            }
+            _ => Step::Failed(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ninep::refusal::Refusal;
+    use std::collections::VecDeque;
+    use std::io;
+
+    /// A telemetry file that fails by a script; None: it works.
+    #[derive(Default)]
+    struct Toy {
+        beats: Vec<u64>,
+        faults: VecDeque<Option<Fault>>,
+        opens: u32,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Fault {
+        /// Refused, without effect.
+        Says(Word),
+        /// The connection ends before the beat arrives.
+        LostBefore,
+        /// The beat arrives, its acknowledgement does not.
+        LostAfter,
+        /// The server dies, and its rings with it.
+        Died,
+    }
+
+    fn lost() -> DialError {
+        DialError::Io(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    impl Space for Toy {
+        fn open(&mut self) -> Result<(), DialError> {
+            self.opens += 1;
+            Ok(())
+        }
+
+        fn last(&mut self) -> Result<u64, DialError> {
+            Ok(self.beats.last().copied().unwrap_or(0))
+        }
+
+        fn append(&mut self, n: u64) -> Result<(), DialError> {
+            match self.faults.pop_front().flatten() {
+                None => {
+                    self.beats.push(n);
+                    Ok(())
+                }
+                Some(Fault::Says(word)) => Err(DialError::Refused(Refusal::from(word))),
+                Some(Fault::LostBefore) => Err(lost()),
+                Some(Fault::LostAfter) => {
+                    self.beats.push(n);
+                    Err(lost())
+                }
+                Some(Fault::Died) => {
+                    self.beats.clear();
+                    Err(DialError::Refused(Word::Busy.into()))
+                }
+            }
+        }
+    }
+
+    fn run(heart: &mut Heart, toy: &mut Toy) -> (Step, Vec<u64>) {
+        let mut waits = Vec::new();
+        loop {
+            match heart.beat(toy) {
+                Step::Wait(ms) => waits.push(ms),
+                step => return (step, waits),
+            }
+            assert!(waits.len() < 1000, "it does not end");
+        }
+    }
+
+    #[test]
+    fn every_tick_is_beaten_once_in_order() {
+        let mut toy = Toy::default();
+        let (step, waits) = run(&mut Heart::new(5, 200), &mut toy);
+        assert!(matches!(step, Step::Done));
+        assert_eq!((toy.beats, toy.opens), (vec![1, 2, 3, 4, 5], 1));
+        assert_eq!(waits, [200; 4]);
+    }
+
+    #[test]
+    fn a_beat_in_doubt_is_looked_up_before_it_is_sent_again() {
+        for fault in [Fault::LostBefore, Fault::LostAfter] {
+            let mut toy = Toy { faults: [None, None, Some(fault), None].into(), ..Toy::default() };
+            let (step, _) = run(&mut Heart::new(5, 200), &mut toy);
+            assert!(matches!(step, Step::Done));
+            assert_eq!((toy.beats, toy.opens), (vec![1, 2, 3, 4, 5], 2));
+        }
+    }
+
+    #[test]
+    fn a_server_that_died_gets_the_beat_that_it_did_not_acknowledge() {
+        let mut toy = Toy { faults: [None, None, Some(Fault::Died), None].into(), ..Toy::default() };
+        assert!(matches!(run(&mut Heart::new(5, 200), &mut toy).0, Step::Done));
+        assert_eq!(toy.beats, [3, 4, 5]);
+    }
+
+    #[test]
+    fn waits_grow_to_a_second_and_begin_small_again() {
+        let busy = [Some(Fault::Says(Word::Busy)); 7];
+        let faults = busy.into_iter().chain([None, Some(Fault::Says(Word::Closed))]).collect();
+        let mut toy = Toy { faults, ..Toy::default() };
+        let (_, waits) = run(&mut Heart::new(2, 7), &mut toy);
+        assert_eq!(waits, [50, 100, 200, 400, 800, 1000, 1000, 7, 50]);
+    }
+
+    #[test]
+    fn what_was_revoked_or_is_refused_for_good_ends_it() {
+        for (word, is_over) in
+            [(Word::Revoked, true), (Word::Quota, true), (Word::Permission, false), (Word::TooBig, false)]
+        {
+            let mut toy = Toy { faults: [None, Some(Fault::Says(word))].into(), ..Toy::default() };
+            let (step, _) = run(&mut Heart::new(0, 1), &mut toy);
+            assert_eq!(matches!(step, Step::Over), is_over, "{word}");
+            assert!(matches!(step, Step::Over | Step::Failed(_)));
+            assert_eq!(toy.beats, [1]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_stays_away_is_given_up() {
+        let faults = [Some(Fault::Says(Word::NotFound)); 13].into();
+        let mut toy = Toy { faults, ..Toy::default() };
+        let (step, waits) = run(&mut Heart::new(1, 1), &mut toy);
+        assert!(matches!(step, Step::Failed(_)));
+        assert_eq!(waits.len(), 12);
+    }
+}

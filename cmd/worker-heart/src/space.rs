@@ -1,0 +1,93 @@
+//! The worker's files, through the door.
+
+use crate::Config;
+use crate::heart::Space;
+use ninep::dial::{Addr, Conn, Credentials, DialError};
+use ninep::refusal::{Refusal, Word};
+
+const O_RDWR: u32 = 2;
+/// Append wherever the end is (spec 1.1).
+const END: u64 = u64::MAX;
+
+/// A session, when there is one, and the open telemetry file in it.
+pub(crate) struct Files {
+    addr: Addr,
+    who: Credentials,
+    conn: Option<Conn>,
+    telemetry: Option<(String, u32)>,
+}
+
+impl Files {
+    pub(crate) fn new(config: &Config) -> Result<Files, DialError> {
+        let who = Credentials {
+            role: "worker-heartbeat".into(),
+            subject: config.subject.clone(),
+            ticket: config.ticket.clone(),
+            ..Credentials::default()
+        };
+        Ok(Files { addr: config.door.parse()?, who, conn: None, telemetry: None })
+    }
+
+    /// Does it with the session; one that is lost is not used again.
+    fn with<T>(&mut self, ask: impl FnOnce(&mut Conn) -> Result<T, DialError>) -> Result<T, DialError> {
+        let conn = match &mut self.conn {
+            Some(conn) => conn,
+            None => self.conn.insert(Conn::dial(&self.addr, &self.who)?),
+        };
+        let outcome = ask(conn);
+        if outcome.as_ref().is_err_and(DialError::is_lost) {
+            self.conn = None;
+            self.telemetry = None;
+        }
+        outcome
+    }
+}
+
+/// `/worker/self`, or where a hive without that alias has it: below the one shard that this session sees.
+fn open(conn: &mut Conn, subject: &str) -> Result<(String, u32), DialError> {
+    let path = "/worker/self/telemetry".to_owned();
+    match conn.open_path(&path, O_RDWR) {
+        Err(error) if error.word() == Some(Word::NotFound) => {
+            let shards = conn.list("/shard")?;
+            let Some(shard) = shards.first() else { return Err(error) };
+            let path = format!("/shard/{}/worker/{subject}/telemetry", shard.name);
+            Ok((path.clone(), conn.open_path(&path, O_RDWR)?))
+        }
+        outcome => Ok((path, outcome?)),
+    }
+}
+
+impl Space for Files {
+    fn open(&mut self) -> Result<(), DialError> {
+        let (subject, old) = (self.who.subject.clone(), self.telemetry.take());
+        let telemetry = self.with(|conn| {
+            if let Some((_, fid)) = old {
+                // It may be Closed already: its server has died.
+                let _ = conn.clunk(fid);
+            }
+            open(conn, &subject)
+        })?;
+        self.telemetry = Some(telemetry);
+        Ok(())
+    }
+
+    fn last(&mut self) -> Result<u64, DialError> {
+        let path = self.telemetry.as_ref().map(|(path, _)| path.clone()).unwrap_or_default();
+        let text = self.with(|conn| conn.read_all(&path))?;
+        let text = String::from_utf8_lossy(&text);
+        Ok(text.lines().rev().find_map(|line| line.strip_prefix("heartbeat ")?.parse().ok()).unwrap_or(0))
+    }
+
+    fn append(&mut self, n: u64) -> Result<(), DialError> {
+        let Some((_, fid)) = self.telemetry else {
+            return Err(DialError::Refused(Refusal::from(Word::Closed)));
+        };
+        let line = format!("heartbeat {n}\n");
+        let taken = self.with(|conn| conn.write_at(fid, END, line.as_bytes()))?;
+        if taken as usize == line.len() {
+            Ok(())
+        } else {
+            Err(DialError::Protocol(format!("{taken} of {} bytes were taken", line.len())))
+        }
+    }
+}
