@@ -88,19 +88,20 @@ impl Heart {
             heart.wait_ms = (wait * 2).min(WAIT_MAX_MS);
             Step::Wait(wait)
         };
-        match (error.word(), &error) {
-            (Some(Word::Revoked | Word::Quota), _) => Step::Over,
-            (Some(Word::RateLimited), _) => wait(self),
-            (Some(Word::Busy | Word::Closed | Word::Cut), _) => {
+        match error.word() {
+            Some(Word::Revoked | Word::Quota) => Step::Over,
+            Some(Word::RateLimited) => wait(self),
+            Some(Word::Busy | Word::Closed | Word::Cut) => {
                 self.is_open = false;
                 wait(self)
             }
-            (Some(Word::NotFound), _) if self.missing < PATIENCE => {
+            Some(Word::NotFound) if self.missing < PATIENCE => {
                 self.is_open = false;
                 self.missing += 1;
                 wait(self)
             }
-            (None, DialError::Io(_) | DialError::Timeout | DialError::Protocol(_)) => {
+            // The door is away, or went in mid-sentence.
+            None => {
                 self.is_open = false;
                 wait(self)
             }
