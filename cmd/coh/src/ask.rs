@@ -2,11 +2,8 @@
 
 use crate::trouble::{Trouble, at};
 use crate::{leftovers, lock};
-use ninep::refusal::Word;
-use ninep::wire::{self, MSIZE_MAX, NOFID, NOTAG, Names, READ_OVERHEAD, Rmsg, Tmsg, VERSION};
+use ninep::dial::{Addr, Conn, Credentials, DialError};
 use rustix::process::Signal;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,80 +12,40 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// The mount, the workers and every server have two seconds each before they are killed.
 const DOWN: Duration = Duration::from_secs(40);
 
-/// A connection to an init, and its root as fid 0.
-struct Asker {
-    stream: UnixStream,
-    path: String,
-}
+/// The files of a hive's init.
+struct Asker(Conn);
 
 impl Asker {
     fn dial(run: &Path) -> Result<Asker, Trouble> {
         let path = run.join("srv/init");
-        let stream = UnixStream::connect(&path).map_err(|_| none(run))?;
-        for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
-            set(&stream, Some(ANSWER)).map_err(at(&path))?;
+        if !path.exists() {
+            return Err(none(run));
         }
-        let mut asker = Asker { stream, path: path.display().to_string() };
-        asker.call(NOTAG, &Tmsg::Version { msize: MSIZE_MAX, version: VERSION })?;
-        let attach = Tmsg::Attach { fid: 0, afid: NOFID, uname: "server:coh", aname: "", n_uname: 0 };
-        asker.call(0, &attach)?;
-        Ok(asker)
-    }
-
-    /// One request and its reply; a refusal is trouble.
-    fn call(&mut self, tag: u16, msg: &Tmsg) -> Result<Vec<u8>, Trouble> {
-        let mut frame = Vec::new();
-        msg.encode(tag, &mut frame);
-        let mut exchange = || {
-            self.stream.write_all(&frame)?;
-            let mut size = [0; 4];
-            self.stream.read_exact(&mut size)?;
-            let mut reply = size.to_vec();
-            reply.resize(u32::from_le_bytes(size).clamp(7, MSIZE_MAX) as usize, 0);
-            self.stream.read_exact(&mut reply[4..])?;
-            Ok(reply)
-        };
-        let reply = exchange().map_err(|error: std::io::Error| {
-            Trouble(format!("{}: init does not answer: {error}; see coh.log in the run directory", self.path))
+        let who = Credentials { role: "server".into(), subject: "coh".into(), ..Credentials::default() };
+        let outcome = Conn::dial_spec(&Addr::Unix(path), &who, Some(""));
+        let mut conn = outcome.map_err(|error| match error {
+            // Its socket is there, and nobody behind it.
+            DialError::Addr(_) => none(run),
+            other => at(run.join("srv/init"))(other),
         })?;
-        match wire::decode_r(&reply) {
-            Ok((_, Rmsg::Lerror { ecode, detail })) => {
-                let word = Word::from_errno(ecode).map_or("refused", Word::name);
-                Err(Trouble(format!("{word}: {}", detail.0)))
-            }
-            Ok(_) => Ok(reply),
-            Err(error) => Err(Trouble(format!("{}: {error}", self.path))),
-        }
-    }
-
-    fn open(&mut self, name: &str, flags: u32) -> Result<(), Trouble> {
-        let names = [name];
-        self.call(0, &Tmsg::Walk { fid: 0, newfid: 1, names: Names::from(&names[..]) })?;
-        self.call(0, &Tmsg::Lopen { fid: 1, flags })?;
-        Ok(())
+        conn.set_deadline(ANSWER).map_err(at(run))?;
+        Ok(Asker(conn))
     }
 
     fn read(&mut self, name: &str) -> Result<String, Trouble> {
-        self.open(name, 0)?;
-        let mut text = Vec::new();
-        loop {
-            let offset = text.len() as u64;
-            let reply = self.call(0, &Tmsg::Read { fid: 1, offset, count: MSIZE_MAX - READ_OVERHEAD })?;
-            let Ok((_, Rmsg::Read { data })) = wire::decode_r(&reply) else { break };
-            if data.is_empty() {
-                break;
-            }
-            text.extend_from_slice(data);
-        }
-        self.call(0, &Tmsg::Clunk { fid: 1 })?;
+        let text = self.0.read_all(name).map_err(at(name))?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     fn command(&mut self, line: &str) -> Result<(), Trouble> {
-        self.open("ctl", 1)?;
-        self.call(0, &Tmsg::Write { fid: 1, offset: 0, data: line.as_bytes() })?;
+        let fid = self.0.open_path("ctl", 1).map_err(said)?;
+        self.0.write_at(fid, 0, line.as_bytes()).map_err(said)?;
         Ok(())
     }
+}
+
+fn said(error: DialError) -> Trouble {
+    Trouble(error.to_string())
 }
 
 fn none(run: &Path) -> Trouble {

@@ -1,17 +1,17 @@
 //! The dev profile's issuer key: made on the first start, kept in the data directory.
 
 use crate::trouble::{Trouble, at};
-use ed25519_dalek::SigningKey;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use ticket::IssuerKey;
 use zeroize::Zeroizing;
 
 /// The public key, as hex, of the secret key at `path`, which is made where there is none.
 pub(crate) fn dev(path: &Path) -> Result<String, Trouble> {
-    let seed = match fs::read_to_string(path) {
-        Ok(text) => parse(&Zeroizing::new(text)).ok_or_else(|| {
+    let key = match fs::read_to_string(path) {
+        Ok(text) => IssuerKey::from_hex(Zeroizing::new(text).trim_end()).map_err(|_| {
             let path = path.display();
             Trouble(format!(
                 "{path}: not 64 hex digits; take it away and coh up makes a new one (old tickets then end)"
@@ -20,13 +20,13 @@ pub(crate) fn dev(path: &Path) -> Result<String, Trouble> {
         Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
         Err(error) => return Err(at(path)(error)),
     };
-    Ok(hex(SigningKey::from_bytes(&seed).verifying_key().as_bytes()))
+    Ok(key.public_hex())
 }
 
-fn make(path: &Path) -> Result<Zeroizing<[u8; 32]>, Trouble> {
+fn make(path: &Path) -> Result<IssuerKey, Trouble> {
     let mut seed = Zeroizing::new([0; 32]);
     rt::entropy(seed.as_mut()).map_err(at(path))?;
-    let text = Zeroizing::new(hex(seed.as_ref()) + "\n");
+    let key = IssuerKey::generate(*seed);
     // Written beside and renamed: a key is there whole or not at all.
     let draft = path.with_extension("new");
     let mut file = OpenOptions::new()
@@ -36,29 +36,12 @@ fn make(path: &Path) -> Result<Zeroizing<[u8; 32]>, Trouble> {
         .mode(0o600)
         .open(&draft)
         .map_err(at(&draft))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at(&draft))?;
+    let write = file.write_all(key.to_hex().as_bytes()).and_then(|()| file.write_all(b"\n"));
+    write.and_then(|()| file.sync_all()).map_err(at(&draft))?;
     fs::rename(&draft, path).map_err(at(path))?;
-    eprintln!(
-        "coh up: {}: made an issuer key (profile dev); whoever has it can mint tickets",
-        path.display()
-    );
-    Ok(seed)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let text = text.trim_end();
-    let mut seed = Zeroizing::new([0; 32]);
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (i, byte) in seed.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-    }
-    Some(seed)
+    let path = path.display();
+    eprintln!("coh up: {path}: made an issuer key (profile dev); whoever has it can mint tickets");
+    Ok(key)
 }
 
 #[cfg(test)]
