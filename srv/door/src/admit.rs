@@ -3,12 +3,12 @@
 use crate::door::Door;
 use crate::facts::State;
 use crate::session::{At, Fid, Held, Root};
-use ticket::{Bounds, Grant, Keys, Meter, Refused, Revocations, Role, Throttle, Token};
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{NOFID, Qid};
 use ns::{Table, Vars, shard_label};
 use std::cell::RefCell;
 use std::rc::Rc;
+use ticket::{Bounds, Grant, Keys, Meter, Refused, Revocations, Role, Throttle, Token};
 
 /// Opens the stream to a server when the door first needs it; says whether it is open.
 pub type Dial = Box<dyn FnMut(u16, &str) -> bool>;

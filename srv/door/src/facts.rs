@@ -1,6 +1,5 @@
 //! What the door knows about itself, shared with the files that show it: `/proc/9p`, `/proc/pressure`.
 
-use ticket::Meter;
 use ninep::refusal::Word;
 use ninep::srv::Request;
 use ns::Table;
@@ -8,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
+use ticket::Meter;
 
 /// Where a session is in its life (spec 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

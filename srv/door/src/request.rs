@@ -4,11 +4,11 @@ use crate::channel::Wait;
 use crate::door::Door;
 use crate::facts::State;
 use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked};
-use ticket::Verb;
 use manifest::Overflow;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION};
 use std::rc::Rc;
+use ticket::Verb;
 
 /// `P9_GETATTR_BASIC` of 9P2000.L.
 const GETATTR_BASIC: u64 = 0x7ff;

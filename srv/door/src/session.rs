@@ -1,7 +1,6 @@
 //! One client's session: its fids, its requests in flight, its name space, what its ticket leaves it.
 
 use crate::facts::{Public, State};
-use ticket::Meter;
 use manifest::{Fids as FidRule, Overflow};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Fids, Framer};
@@ -9,6 +8,7 @@ use ninep::wire::{MSIZE_MAX, Qid};
 use ns::Table;
 use std::cell::RefCell;
 use std::rc::Rc;
+use ticket::Meter;
 
 /// Names a session for as long as it lives: its slot, and its number, which never comes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -198,19 +198,8 @@ impl Door {
                 }
             }
         }
-        if let Some(mount) = parts[last].mount
-            && is_whole
-        {
+        if is_whole && parts[last].mount.is_some() {
             is_ro = self.is_ro(slot, &path);
-            if !matches!(end, At::Server { .. }) {
-                // The mount's server cannot be asked now; say so rather than make up a file.
-                if let Answer::Refused(refusal) = &parts[last].answer {
-                    let _ = mount;
-                    if last == 0 {
-                        return Err((refusal.clone(), Some(path)));
-                    }
-                }
-            }
         }
         let merges = self.merges(slot, &path) || matches!(end, At::Synthetic);
         let session = &mut self.sessions[slot];
@@ -300,13 +289,12 @@ impl Door {
             return self.answer(slot, tag, &Rmsg::Walk { qids: Qids::from(qids) });
         }
         self.unwalk(slot, walk);
-        if qids.is_empty() {
-            let (why, path) = refusal.unwrap_or_else(|| (Word::NotFound.into(), Rc::from("/")));
+        let (why, path) = refusal.unwrap_or_else(|| (Word::NotFound.into(), Rc::from("/")));
+        // A partial walk says that a name is missing; where one could not be asked for, it says so.
+        if qids.is_empty() || why.word != Word::NotFound {
             return self.refuse(slot, tag, why, Some(&path));
         }
-        if let Some((why, path)) = refusal {
-            self.note(slot, &why, Some(&path));
-        }
+        self.note(slot, &why, Some(&path));
         self.answer(slot, tag, &Rmsg::Walk { qids: Qids::from(&qids[..]) });
     }
 

@@ -123,6 +123,11 @@ fn a_mount_below_a_dead_server_is_still_there() {
     hive.kill("proc", false);
     assert_eq!(queen.read(&mut hive, "/proc/lifecycle/state"), Ok("state=ONLINE\n".into()));
     assert_eq!(queen.read(&mut hive, "/proc/boot"), Err(Word::Busy));
+    // A client that walks name by name gets as far: what is left of /proc is a directory.
+    assert_eq!(queen.list(&mut hive, "/proc").unwrap(), ["9p", "lifecycle", "pressure", "queen"]);
+    hive.kill("queen", false);
+    assert_eq!(queen.read(&mut hive, "/proc/lifecycle/state"), Err(Word::Busy));
+    assert!(queen.errstr(&mut hive).contains("path=/proc/lifecycle"));
 }
 
 #[test]
