@@ -44,15 +44,17 @@ fn evict(socket: &Path) {
     }
 }
 
-/// Makes the mount point, and notes it for who has to clear up after us.
-pub(crate) fn mount_point(run: &Path, dir: &Path) -> Result<(), Trouble> {
+/// Makes the mount point, and notes it for who has to clear up after us. Says whether it is new.
+pub(crate) fn mount_point(run: &Path, dir: &Path) -> Result<bool, Trouble> {
     if mounts::is_mounted(dir) {
         // Its server is gone, or has a hive that is.
         mounts::clear(dir);
     }
+    let is_new = !dir.exists();
     fs::create_dir_all(dir).map_err(at(dir))?;
     let note = run.join("mount");
-    fs::write(&note, format!("{}\n", dir.display())).map_err(at(&note))
+    fs::write(&note, format!("{}\n", dir.display())).map_err(at(&note))?;
+    Ok(is_new)
 }
 
 /// Removes what was written into the run directory, and directories that are empty then. The log of

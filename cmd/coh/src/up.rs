@@ -1,7 +1,7 @@
 //! `coh up`: the boot, read aloud.
 
 use crate::init::{Init, Plan};
-use crate::lock::{self, Holder, Lock, Outcome};
+use crate::lock::{self, Holder, Outcome};
 use crate::probe::{self, Probe};
 use crate::program::{self, Program};
 use crate::trouble::{Trouble, at};
@@ -63,26 +63,29 @@ pub(crate) fn up(options: Options) -> Result<(), Trouble> {
     place::private(&data)?;
     let compiled = load(options.manifest, &options.listen, &options.compat, &data)?;
     let mount = options.mount.as_deref().map(place::absolute).transpose()?;
-    if let Some(dir) = &mount {
-        leftovers::mount_point(&run, dir)?;
+    let mut made = None;
+    if let Some(dir) = &mount
+        && leftovers::mount_point(&run, dir)?
+    {
+        made = Some(dir.clone());
     }
     place::private(&run.join("srv"))?;
     compiled.write(&run).map_err(|error| Trouble(error.to_string()))?;
+    // For cohticket, which looks for the issuer's key.
+    std::fs::write(run.join("data"), format!("{}\n", data.display())).map_err(at(&run))?;
 
-    let written = compiled.files.keys().cloned().collect::<Vec<_>>();
+    let mut written = compiled.files.keys().cloned().collect::<Vec<_>>();
+    written.push("data".into());
     let plan = plan(&compiled, &run, &data, mount)?;
     let boot = Boot { name: "init", run: run.clone(), data, manifest: compiled.manifest };
     let outcome = live(&boot, Init::new(plan, started));
     leftovers::clear(&run);
     leftovers::remove(&run, &written);
-    end(lock, &run);
-    outcome
-}
-
-fn end(lock: Lock, run: &Path) {
+    // Each goes only when nothing else is in it.
+    made.into_iter().for_each(|dir| drop(std::fs::remove_dir(dir)));
     drop(lock);
-    // Goes only when nothing else is in it.
-    let _ = std::fs::remove_dir(run);
+    let _ = std::fs::remove_dir(&run);
+    outcome
 }
 
 /// Compiles the manifest, with what the command line adds; the dev profile has a key of its own.

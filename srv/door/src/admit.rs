@@ -41,16 +41,8 @@ impl Admission {
     pub fn from_manifest(boot: &rt::Boot, dial: Dial) -> Result<Admission, rt::BootError> {
         let tickets = &boot.manifest.tickets;
         let mut keys = Keys::default();
-        let mut add = |id: &str, hex: &str| {
-            keys.add(id, hex).map_err(|why| rt::BootError(format!("tickets.keys.{id}: {why}")))
-        };
         for (id, hex) in &tickets.keys {
-            add(id, hex)?;
-        }
-        // The key that init made for a bench hive: its public half lies beside it.
-        if let Ok(public) = std::fs::read_to_string(boot.data.join("issuer.pub")) {
-            let (id, hex) = public.trim().split_once(' ').unwrap_or(("", public.trim()));
-            add(id, hex)?;
+            keys.add(id, hex).map_err(|why| rt::BootError(format!("tickets.keys.{id}: {why}")))?;
         }
         Ok(Admission {
             hive: boot.manifest.hive.name.clone(),

@@ -1,0 +1,93 @@
+//! Where the issuer's key is: the manifest in force says, else the data directory has it.
+
+use clap::Args;
+use cohcmd::Trouble;
+use manifest::Manifest;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use ticket::{Bounds, IssuerKey};
+use zeroize::Zeroizing;
+
+/// The options that say where to look.
+#[derive(Args)]
+pub(crate) struct From {
+    /// Run directory of the hive [$COH_RUN]
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Its data directory [$COH_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The hive that the ticket is for [the manifest's in force]
+    #[arg(long, value_name = "NAME")]
+    hive: Option<String>,
+}
+
+/// What minting needs.
+pub(crate) struct Issuer {
+    pub(crate) key: IssuerKey,
+    pub(crate) hive: String,
+    /// The bounds of the hive in force, where there is one.
+    pub(crate) bounds: Option<Bounds>,
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+impl From {
+    pub(crate) fn find(&self) -> Result<Issuer, Trouble> {
+        let run = self.run.clone().unwrap_or_else(cohcmd::run_dir);
+        let manifest = in_force(&run)?;
+        let data = self
+            .data
+            .clone()
+            .or_else(|| variable("COH_DATA"))
+            // Init notes where its data is.
+            .or_else(|| fs::read_to_string(run.join("data")).ok().map(|dir| dir.trim().into()))
+            .or_else(|| variable("XDG_STATE_HOME").map(|dir| dir.join("coh")))
+            .or_else(|| variable("HOME").map(|dir| dir.join(".local/state/coh")));
+        let reference = manifest.as_ref().and_then(|manifest| manifest.tickets.issuer.clone());
+        let key = read_key(reference.as_deref().unwrap_or("file:issuer.key"), data.as_deref())?;
+        let hive = self.hive.clone().or_else(|| manifest.as_ref().map(|m| m.hive.name.clone()));
+        let bounds = manifest.map(|manifest| Bounds {
+            max_scopes: manifest.tickets.max_scopes as usize,
+            max_scope_path: manifest.tickets.max_scope_path as usize,
+            max_rate_per_s: manifest.tickets.max_rate_per_s,
+            bandwidth_bytes: manifest.tickets.bandwidth_bytes,
+            cursor_resumes: manifest.tickets.cursor_resumes.into(),
+            cursor_advances: manifest.tickets.cursor_advances.into(),
+        });
+        Ok(Issuer { key, hive: hive.unwrap_or_else(|| "hive".into()), bounds })
+    }
+}
+
+/// The manifest of a hive that runs; None where none does.
+fn in_force(run: &Path) -> Result<Option<Manifest>, Trouble> {
+    let path = run.join("manifest.cbor");
+    match fs::read(&path) {
+        Ok(bytes) => Manifest::from_cbor(&bytes)
+            .map(Some)
+            .map_err(|error| Trouble::failed(format!("{}: {error}", path.display()))),
+        Err(_) => Ok(None),
+    }
+}
+
+fn read_key(reference: &str, data: Option<&Path>) -> Result<IssuerKey, Trouble> {
+    let text = if let Some(name) = reference.strip_prefix("env:") {
+        env::var(name)
+            .map_err(|_| Trouble::failed(format!("tickets.issuer is env:{name}: ${name} is not set")))?
+    } else {
+        let path = Path::new(reference.strip_prefix("file:").unwrap_or(reference));
+        let path = data.map_or_else(|| path.to_owned(), |data| data.join(path));
+        fs::read_to_string(&path).map_err(|error| {
+            let path = path.display();
+            Trouble::failed(format!(
+                "{path}: {error}; name the hive's data directory with --data or COH_DATA"
+            ))
+        })?
+    };
+    let text = Zeroizing::new(text);
+    IssuerKey::from_hex(text.trim())
+        .map_err(|_| Trouble::failed(format!("{reference}: not an issuer key; 64 hex digits are wanted")))
+}

@@ -1,0 +1,63 @@
+//! The words of the command line.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+use ticket::{Scope, Verbs};
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// `90s`, `5m`, `1h`, `7d`, as milliseconds.
+pub(crate) fn duration_ms(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text}: not a time; 90s, 5m, 1h or 7d is wanted");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    let n: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    n.checked_mul(seconds * 1000).filter(|ms| *ms > 0).ok_or_else(wrong)
+}
+
+/// `PATH:VERBS[:RATE]`; a path may hold colons, the verbs and the rate are what is last.
+pub(crate) fn scope(text: &str) -> Result<Scope, String> {
+    let wrong = || format!("{text}: not a scope; /path:r, /path:w or /path:rw, and :RATE, is wanted");
+    let (rest, last) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let (path, verbs, rate) = match (last.parse::<u32>(), rest.rsplit_once(':')) {
+        (Ok(rate), Some((path, verbs))) if rate > 0 => (path, verbs, rate),
+        _ => (rest, last, 0),
+    };
+    let verbs: Verbs = verbs.parse().map_err(|_| wrong())?;
+    if !path.starts_with('/') {
+        return Err(wrong());
+    }
+    Ok(Scope { path: path.into(), verbs, rate_per_s: rate })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(duration_ms("90s"), Ok(90_000));
+        assert_eq!(duration_ms("7d"), Ok(7 * 86_400_000));
+        for wrong in ["", "90", "s", "1y", "-1s", "0s", "99999999999999999d", "1é"] {
+            assert!(duration_ms(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn scopes_have_verbs_and_may_have_a_rate() {
+        let parsed = scope("/queen/ctl:rw:10").unwrap();
+        assert_eq!((parsed.path.as_str(), parsed.verbs, parsed.rate_per_s), ("/queen/ctl", Verbs::Both, 10));
+        assert_eq!(scope("/a:b:r").unwrap().path, "/a:b");
+        for wrong in ["", "/proc", "/proc:x", "proc:r", "/proc:r:0", "/proc:r:-1", ":r"] {
+            assert!(scope(wrong).is_err(), "{wrong}");
+        }
+    }
+}
