@@ -97,7 +97,20 @@ fn detach(dir: &Path) -> Result<(), String> {
     })
 }
 
+/// No core dumps, which would hold the ticket; and in the foreground no life without whoever started
+/// it, so that a mount does not outlast its hive's init.
+fn confine(args: &Args) -> Result<(), String> {
+    use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
+    let said = |error: rustix::io::Errno| format!("prctl: {error}");
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(said)?;
+    if args.foreground {
+        set_parent_process_death_signal(Some(Signal::TERM)).map_err(said)?;
+    }
+    Ok(())
+}
+
 fn serve(args: &Args) -> Result<(), String> {
+    confine(args)?;
     let dir = points::prepare(&args.dir)?;
     let addr: Addr = door(args).parse().map_err(|error| format!("{error}"))?;
     let who = credentials(args)?;
