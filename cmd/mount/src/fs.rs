@@ -40,6 +40,9 @@ fn errno(number: i32) -> Errno {
     Errno::from_i32(number)
 }
 
+/// A file's qid: type, version and path in hexadecimal. Inodes are the mount's own.
+const QID_ATTRIBUTE: &str = "user.9p.qid";
+
 fn time((s, ns): (u64, u64)) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(s.min(u64::from(u32::MAX))) + Duration::from_nanos(ns.min(999_999_999))
 }
@@ -378,8 +381,23 @@ impl Filesystem for Fs {
         });
     }
 
-    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
-        reply.error(Errno::EOPNOTSUPP);
+    /// One attribute is made here: the qid, for programs that tell kinds of files apart.
+    fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if name != QID_ATTRIBUTE {
+            return reply.error(Errno::EOPNOTSUPP);
+        }
+        let fs = self.clone();
+        self.pool.run(move || match fs.path(ino).and_then(|path| fs.hive.getattr(&path, None)) {
+            Ok((qid, _)) => {
+                let text = format!("{:02x} {:08x} {:016x}", qid.kind, qid.version, qid.path);
+                match text.len() as u32 {
+                    len if size == 0 => reply.size(len),
+                    len if len > size => reply.error(Errno::ERANGE),
+                    _ => reply.data(text.as_bytes()),
+                }
+            }
+            Err(number) => reply.error(errno(number)),
+        });
     }
 
     fn listxattr(&self, _: &Request, _: INodeNo, _: u32, reply: ReplyXattr) {

@@ -70,7 +70,11 @@ impl Door {
             DialError::Io(e) if nobody_listens(&e) => {
                 Trouble::failed(format!("{addr}: no hive listens there; start one with: coh up"))
             }
-            other => Trouble::failed(format!("{addr}: {other}")),
+            other => {
+                let why = other.to_string();
+                let is_named = why.starts_with(addr);
+                Trouble::failed(if is_named { why } else { format!("{addr}: {why}") })
+            }
         })?;
         Ok(Door { conn, addr: addr.to_owned(), role })
     }

@@ -63,9 +63,9 @@ pub struct Stat {
     pub mode: u32,
     /// Bytes that an open now would give to read.
     pub size: u64,
-    /// The qid's path: unique in the session. A mount shows it as the inode.
+    /// The qid's path: unique in the session. On mounts that do not tell it, the inode.
     pub qid_path: u64,
-    /// The qid's type, where the door tells it; a mount does not.
+    /// The qid's type, where it is told.
     pub qid_kind: Option<u8>,
 }
 

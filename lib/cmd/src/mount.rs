@@ -36,7 +36,18 @@ impl Mount {
     pub(crate) fn stat(&self, path: &str) -> Result<Stat, Trouble> {
         let meta = fs::symlink_metadata(self.real(path)).map_err(|e| self.trouble(path, &e))?;
         let size = if meta.is_dir() { 0 } else { meta.len() };
-        Ok(Stat { mode: meta.mode(), size, qid_path: meta.ino(), qid_kind: None })
+        let (kind, qid_path) = self.qid(path).unzip();
+        Ok(Stat { mode: meta.mode(), size, qid_path: qid_path.unwrap_or(meta.ino()), qid_kind: kind })
+    }
+
+    /// The qid's type and path, which coh-mount tells as an attribute; other mounts of 9P do not.
+    fn qid(&self, path: &str) -> Option<(u8, u64)> {
+        let mut text = [0; 64];
+        let n = rustix::fs::lgetxattr(self.real(path), "user.9p.qid", &mut text).ok()?;
+        let mut words = std::str::from_utf8(&text[..n]).ok()?.split(' ');
+        let kind = u8::from_str_radix(words.next()?, 16).ok()?;
+        let path = u64::from_str_radix(words.nth(1)?, 16).ok()?;
+        Some((kind, path))
     }
 
     pub(crate) fn list(&self, path: &str) -> Result<Vec<Entry>, Trouble> {

@@ -47,10 +47,10 @@ impl Out {
 
     /// Says something beside the output, after what has been written so far.
     pub fn note(&mut self, what: &str) -> Result<(), Trouble> {
-        self.flush()?;
+        let flushed = self.flush();
         // Nobody is left to hear that standard error is closed.
         let _ = writeln!(io::stderr(), "{}: {what}", self.name);
-        Ok(())
+        flushed
     }
 
     /// Is a person looking at the output?
