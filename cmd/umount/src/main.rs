@@ -1,4 +1,86 @@
-//! Unmount a hive
+//! coh-umount: takes a mounted hive away, also one whose process is gone.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use clap::Parser;
+use rustix::mount::{UnmountFlags, unmount};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// Unmount a hive
+#[derive(Parser)]
+#[command(name = "coh-umount", version)]
+struct Args {
+    /// Where it is mounted
+    #[arg(required = true)]
+    dirs: Vec<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(usage) => {
+            let is_asked = !usage.use_stderr();
+            // Nothing to do where even that cannot be written.
+            let _ = usage.print();
+            return if is_asked { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        }
+    };
+    let mut status = ExitCode::SUCCESS;
+    for dir in &args.dirs {
+        if let Err(what) = end(dir) {
+            eprintln!("coh-umount: {}: {what}", dir.display());
+            status = ExitCode::FAILURE;
+        }
+    }
+    status
+}
+
+fn end(dir: &Path) -> Result<(), String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts")
+        .map_err(|error| format!("/proc/self/mounts: {error}"))?;
+    // A stale mount cannot be resolved: its name, made absolute, is what the kernel has.
+    let path = std::fs::canonicalize(dir)
+        .or_else(|_| std::path::absolute(dir))
+        .map_err(|error| error.to_string())?;
+    match kind(&mounts, &path) {
+        None => return Err("nothing is mounted there".into()),
+        Some("fuse.coh") => {}
+        Some(other) => return Err(format!("a {other} is mounted there, not a hive; umount(8) ends it")),
+    }
+    if unmount(&path, UnmountFlags::DETACH).is_ok() {
+        return Ok(());
+    }
+    let helper = Command::new("fusermount3").args(["-u", "-z"]).arg(&path).stdin(Stdio::null()).status();
+    match helper {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err("fusermount3 does not unmount it; only who mounted it, or root, can".into()),
+        Err(error) => Err(format!("fusermount3: {error}; install the package fuse3")),
+    }
+}
+
+/// The type of what is mounted at `path`. The kernel writes a space of a name as `\040`.
+fn kind<'m>(mounts: &'m str, path: &Path) -> Option<&'m str> {
+    let escaped = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            Some((fields.next()?, fields.next()?))
+        })
+        .rfind(|(at, _)| *at == escaped)
+        .map(|(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_mount_at_a_place_counts() {
+        let mounts = "/dev/a / ext4 rw 0 0\ncoh /tmp/n fuse.coh rw 0 0\nx /tmp/a\\040b fuse.coh rw 0 0\n";
+        assert_eq!(kind(mounts, Path::new("/tmp/n")), Some("fuse.coh"));
+        assert_eq!(kind(mounts, Path::new("/tmp/a b")), Some("fuse.coh"));
+        assert_eq!(kind(mounts, Path::new("/")), Some("ext4"));
+        assert_eq!(kind(mounts, Path::new("/tmp")), None);
+    }
+}

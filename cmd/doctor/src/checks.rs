@@ -1,0 +1,160 @@
+//! What is looked at, one short function each.
+
+use crate::Finding;
+use crate::Finding::{Absent, Bad, Good};
+use ninep::dial::{Addr, Conn, Credentials};
+use rustix::fs::{Access, access};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+type Check = fn() -> Finding;
+
+/// The checks, in the order in which they matter.
+pub(crate) const ALL: &[(&str, Check)] = &[
+    ("programs", programs),
+    ("fuse", fuse),
+    ("fusermount", fusermount),
+    ("run", run_dir),
+    ("data", data_dir),
+    ("hive", hive),
+    ("mounts", mounts),
+    ("rc", rc),
+    ("man", man),
+    ("files", files),
+];
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/lib/plan9/bin"].map(PathBuf::from))
+        .map(|dir| dir.join(program))
+        .find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
+}
+
+/// The hive's programs lie in one directory.
+fn programs() -> Finding {
+    let here = env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
+    let wanted = ["coh", "ninedoor", "procfs", "logfs", "queenfs", "workerfs", "worker-heart", "coh-mount"];
+    let missing: Vec<&str> = wanted.into_iter().filter(|name| !here.join(name).is_file()).collect();
+    if missing.is_empty() {
+        Good(format!("all of them in {}", here.display()))
+    } else {
+        Bad(
+            format!("not in {}: {}", here.display(), missing.join(" ")),
+            "cargo build --release --workspace --bins".into(),
+        )
+    }
+}
+
+fn fuse() -> Finding {
+    let device = Path::new("/dev/fuse");
+    if !device.exists() {
+        return Bad("/dev/fuse is not there: no mounts".into(), "sudo modprobe fuse".into());
+    }
+    match access(device, Access::READ_OK | Access::WRITE_OK) {
+        Ok(()) => Good("/dev/fuse".into()),
+        Err(error) => Bad(format!("/dev/fuse: {error}"), "sudo chmod 666 /dev/fuse".into()),
+    }
+}
+
+fn fusermount() -> Finding {
+    match on_path("fusermount3") {
+        Some(path) => Good(path.display().to_string()),
+        None if rustix::process::geteuid().is_root() => {
+            Absent("no fusermount3; root mounts without it".into(), "apt-get install fuse3".into())
+        }
+        None => Bad("no fusermount3: only root can mount".into(), "sudo apt-get install fuse3".into()),
+    }
+}
+
+/// Whether `dir`, or the nearest directory above it that exists, can be written.
+fn writable(dir: &Path) -> Result<PathBuf, String> {
+    let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
+    access(there, Access::WRITE_OK).map_err(|error| format!("{}: {error}", there.display()))?;
+    Ok(dir.to_owned())
+}
+
+fn run_dir() -> Finding {
+    match writable(&cohcmd::run_dir()) {
+        Ok(dir) => Good(dir.display().to_string()),
+        Err(what) => Bad(what, "export COH_RUN=$HOME/.coh/run".into()),
+    }
+}
+
+fn data_dir() -> Finding {
+    let dir = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = dir("COH_DATA")
+        .or_else(|| dir("XDG_STATE_HOME").map(|dir| dir.join("coh")))
+        .or_else(|| dir("HOME").map(|dir| dir.join(".local/state/coh")));
+    match data.map(|dir| writable(&dir)) {
+        Some(Ok(dir)) => Good(dir.display().to_string()),
+        Some(Err(what)) => Bad(what, "export COH_DATA=DIR, a directory that you can write".into()),
+        None => Bad("no place for data: HOME is not set".into(), "export COH_DATA=DIR".into()),
+    }
+}
+
+fn hive() -> Finding {
+    let door = cohcmd::run_dir().join("door");
+    if !door.exists() {
+        return Absent(format!("none at {}", door.display()), "coh up -d".into());
+    }
+    match Conn::dial(&Addr::Unix(door.clone()), &Credentials::default()) {
+        Ok(mut conn) => match conn.read_all("/proc/version") {
+            Ok(version) => Good(String::from_utf8_lossy(&version).trim().chars().take(60).collect()),
+            Err(error) => Bad(format!("{}: /proc/version: {error}", door.display()), "coh status".into()),
+        },
+        Err(error) => {
+            Bad(format!("{}: {error}", door.display()), "coh up -d, which clears what is stale".into())
+        }
+    }
+}
+
+/// A mount whose process is gone answers ENOTCONN to everything.
+fn mounts() -> Finding {
+    const ENOTCONN: i32 = 107;
+    let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let ours: Vec<&str> = table
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let at = fields.next()?;
+            (fields.next()? == "fuse.coh").then_some(at)
+        })
+        .collect();
+    let is_stale = |at: &&&str| fs::metadata(**at).is_err_and(|error| error.raw_os_error() == Some(ENOTCONN));
+    match ours.iter().find(is_stale) {
+        Some(at) => Bad(format!("{at}: its process is gone"), format!("coh umount {at}")),
+        None if ours.is_empty() => Good("none".into()),
+        None => Good(ours.join(" ")),
+    }
+}
+
+fn rc() -> Finding {
+    match on_path("rc") {
+        Some(path) => Good(path.display().to_string()),
+        None => Absent("no rc: the scripts under rc/ do not run".into(), "sudo apt-get install 9base".into()),
+    }
+}
+
+fn man() -> Finding {
+    match on_path("mandoc").or_else(|| on_path("man")) {
+        Some(path) => Good(path.display().to_string()),
+        None => {
+            Absent("no man: the pages under man/ are not shown".into(), "sudo apt-get install mandoc".into())
+        }
+    }
+}
+
+/// A thousand sessions need a thousand descriptors.
+fn files() -> Finding {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    match limit {
+        Some(n) if n < 4096 => Absent(
+            format!("{n} open files a process: fewer sessions than the manifest allows"),
+            "ulimit -n 65536".into(),
+        ),
+        Some(n) => Good(format!("{n} open files a process")),
+        None => Good("any number of open files".into()),
+    }
+}
