@@ -35,9 +35,12 @@ impl Bench {
     fn coh(&self, verb: &str, args: &[&str]) -> Command {
         let mut command = Command::new(self.path("bin/coh"));
         command.arg(verb).args(args).arg("--run").arg(self.path("run"));
-        if verb == "up" {
+        if verb == "up" && !args.contains(&"--manifest") {
             let hive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sys/hive.toml");
-            command.arg("--data").arg(self.path("data")).arg("--manifest").arg(hive);
+            command.arg("--manifest").arg(hive);
+        }
+        if verb == "up" {
+            command.arg("--data").arg(self.path("data"));
         }
         command.env("COH_TICKET", "secret").stdin(Stdio::null());
         command
@@ -433,6 +436,38 @@ fn an_idle_hive_uses_no_processor() {
     assert_eq!(switches(hive.child.id() as i32), init, "init woke, and nothing had happened");
     assert_eq!(ticks(), before);
     hive.down();
+}
+
+#[test]
+fn a_compiled_manifest_starts_the_same_hive() {
+    let bench = Bench::new();
+    let first = bench.up(&["--listen", "tcp!127.0.0.1!5640"]);
+    let cbor = bench.path("hive.cbor");
+    fs::copy(bench.path("run/manifest.cbor"), &cbor).unwrap();
+    let print = |status: String| status.split_once(" manifest=").unwrap().1[..12].to_owned();
+    let fingerprint = print(bench.status());
+    first.down();
+    let second = bench.up(&["--manifest", cbor.to_str().unwrap()]);
+    assert_eq!(print(bench.status()), fingerprint);
+    second.down();
+    fs::write(&cbor, "not a manifest").unwrap();
+    let refused = bench.say("up", &["--manifest", cbor.to_str().unwrap()]);
+    assert!(text(&refused.stderr).contains("compile it again with coh-rtc"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn options_that_cannot_be_are_refused_in_a_sentence() {
+    let bench = Bench::new();
+    for (args, says) in [
+        (&["--listen", "udp!x!1"][..], "coh up: udp!x!1: udp found; unix or tcp allowed"),
+        (&["--manifest", "/nowhere.toml"][..], "/nowhere.toml: No such file or directory"),
+        (&["--mount", "/dev/null/x"][..], "/dev/null/x: "),
+    ] {
+        let output = bench.say("up", args);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    }
+    assert!(!bench.path("run/lock").exists() && !bench.path("run/srv").exists());
 }
 
 #[test]

@@ -81,12 +81,17 @@ pub fn compile_with(path: &Path, additions: &Additions) -> Result<Compiled, Vec<
     if !problems.is_empty() {
         return Err(sorted(problems));
     }
-    let fingerprint = manifest.fingerprint();
-    let files = output::files(&manifest, fingerprint);
-    Ok(Compiled { manifest, fingerprint, files })
+    Ok(Compiled::of(manifest))
 }
 
 impl Compiled {
+    /// All that is written from a manifest that was compiled before.
+    pub fn of(manifest: Manifest) -> Compiled {
+        let fingerprint = manifest.fingerprint();
+        let files = output::files(&manifest, fingerprint);
+        Compiled { manifest, fingerprint, files }
+    }
+
     /// Writes all files below `dir`, each at once or not at all, for the user's eyes only.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         for (name, contents) in &self.files {
