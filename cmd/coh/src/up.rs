@@ -78,6 +78,9 @@ pub(crate) fn up(options: Options) -> Result<(), Trouble> {
     written.push("data".into());
     let plan = plan(&compiled, &run, &data, mount)?;
     let boot = Boot { name: "init", run: run.clone(), data, manifest: compiled.manifest };
+    // Every path is absolute by now: where this was started may be unmounted.
+    let _ = std::env::set_current_dir("/");
+    raise_file_limit();
     let outcome = live(&boot, Init::new(plan, started));
     leftovers::clear(&run);
     leftovers::remove(&run, &written);
@@ -86,6 +89,16 @@ pub(crate) fn up(options: Options) -> Result<(), Trouble> {
     drop(lock);
     let _ = std::fs::remove_dir(&run);
     outcome
+}
+
+/// As many open files as the system lets this user have, for init's children: a door has one for each
+/// session, and the usual 1024 are for programs that use select(2).
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is not allowed, the door refuses sessions sooner.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Compiles the manifest, with what the command line adds; the dev profile has a key of its own.
