@@ -1,0 +1,179 @@
+//! What is fuzzed. A target fails by panicking, which is also how it says that a promise was broken.
+
+use ninep::clnt::Client;
+use ninep::srv::{Call, Dir, Engine, Framer, Limits, Next, Now, Tree, Verdict};
+use ninep::wire::{self, Dirent, MSIZE_MAX, Tmsg};
+use ring::{Ring, Stream};
+
+/// A decoder, by name.
+pub struct Target {
+    /// Also the name of its corpus.
+    pub name: &'static str,
+    /// What is done with an input.
+    pub run: fn(&[u8]),
+}
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    Target { name: "wire_t", run: wire_t },
+    Target { name: "wire_r", run: wire_r },
+    Target { name: "dirents", run: dirents },
+    Target { name: "frames", run: frames },
+    Target { name: "engine", run: engine },
+    Target { name: "client", run: client },
+    Target { name: "namespace", run: namespace },
+    Target { name: "ticket", run: ticket },
+    Target { name: "queen_ctl", run: queen_ctl },
+    Target { name: "manifest", run: manifest },
+];
+
+/// What decodes encodes to the same bytes.
+fn wire_t(input: &[u8]) {
+    if let Ok((tag, msg)) = wire::decode_t(input) {
+        let mut again = Vec::new();
+        msg.encode(tag, &mut again);
+        assert_eq!(again, input, "{msg:?}");
+    }
+}
+
+fn wire_r(input: &[u8]) {
+    if let Ok((tag, msg)) = wire::decode_r(input) {
+        let mut again = Vec::new();
+        msg.encode(tag, &mut again);
+        assert_eq!(again, input, "{msg:?}");
+    }
+}
+
+fn dirents(input: &[u8]) {
+    let mut again = Vec::new();
+    for entry in Dirent::iter(input).map_while(Result::ok) {
+        assert!(entry.push(&mut again, usize::MAX));
+    }
+    assert!(input.starts_with(&again));
+}
+
+/// Bytes in pieces are the same frames as bytes at once.
+fn frames(input: &[u8]) {
+    let whole = split(input, input.len().max(1));
+    assert_eq!(split(input, 1), whole);
+    assert_eq!(split(input, 7), whole);
+}
+
+fn split(input: &[u8], piece: usize) -> Vec<Vec<u8>> {
+    let mut framer = Framer::new(MSIZE_MAX);
+    let (mut held, mut found) = (Vec::new(), Vec::new());
+    for piece in input.chunks(piece) {
+        held.extend_from_slice(piece);
+        loop {
+            let (used, next) = framer.next(&held);
+            match next {
+                Next::Frame(frame) => found.push(frame.to_vec()),
+                Next::Refuse(tag, _) => found.push(tag.to_le_bytes().to_vec()),
+                Next::More => {
+                    held.drain(..used);
+                    break;
+                }
+                Next::Close => return found,
+            }
+            held.drain(..used);
+        }
+    }
+    found
+}
+
+struct State {
+    ring: Ring,
+}
+
+impl ninep::srv::Service for State {}
+
+/// Whatever comes in, every request has one reply, and the tree stays what it is.
+fn engine(input: &[u8]) {
+    let tree = Tree::new(
+        State { ring: Ring::new(256) },
+        Dir::new()
+            .text("text", |_, _, out| {
+                out.push_str("text\n");
+                Ok(())
+            })
+            .append("ring", 0o644, |state: &mut State, _: &Call| Ok(&mut state.ring as &mut dyn Stream))
+            .ctl("ctl", 0o600, 64, |_, _, line| Verdict::Ack(format!("OK {line}")))
+            .dir("dir", Dir::new().text("inner", |_, _, _| Ok(()))),
+    );
+    let now = Now::default();
+    let limits = Limits { fids: 64, waiting: 8, ..Limits::default() };
+    let mut engine = Engine::new(tree, limits, now);
+    let conn = engine.connect();
+    let mut hello = Vec::new();
+    Tmsg::Version { msize: MSIZE_MAX, version: wire::VERSION }.encode(wire::NOTAG, &mut hello);
+    Tmsg::Attach { fid: 0, afid: wire::NOFID, uname: "queen", aname: "", n_uname: 0 }.encode(0, &mut hello);
+    assert_eq!(engine.feed(conn, &hello, now), Some(hello.len()));
+    let before = split(engine.output(conn), usize::MAX).len();
+    if engine.feed(conn, input, now).is_some() {
+        let asked = split(input, input.len().max(1)).len();
+        let answered = split(engine.output(conn), usize::MAX).len() - before;
+        assert!(answered <= asked, "{answered} answers to {asked} requests");
+    }
+}
+
+fn client(input: &[u8]) {
+    let mut client = Client::new(8);
+    for fid in 0..8 {
+        client.send(&Tmsg::Read { fid, offset: 0, count: 100 });
+    }
+    if client.input(input).is_ok() {
+        while client.any_reply().is_some() {}
+    }
+}
+
+/// What parses prints as text that parses to the same table, and resolves every path.
+fn namespace(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let vars = ns::Vars { subject: Some("worker-1"), shard: Some("4f") };
+    let Ok(table) = ns::Table::parse(text, &vars) else { return };
+    let printed = table.to_string();
+    assert_eq!(ns::Table::parse(&printed, &vars).as_ref(), Ok(&table), "{printed}");
+    for path in ["/", "/a", "/a/b/c", "/proc/boot", "/x/y/z/u/v/w/s/t"] {
+        if let Ok(path) = ns::Path::parse(path) {
+            let _ = (table.resolve(&path), table.children(&path));
+        }
+    }
+}
+
+/// Nothing that was not minted verifies.
+fn ticket(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(token) = ticket::Token::parse(text) {
+        assert_eq!(&**token.reveal(), text);
+        let _ = token.claims_unverified();
+        assert!(token.verify(&ticket::Keys::default(), "hive", &BOUNDS, 0).is_err());
+    }
+}
+
+const BOUNDS: ticket::Bounds = ticket::Bounds {
+    max_scopes: 8,
+    max_scope_path: 128,
+    max_rate_per_s: 64,
+    bandwidth_bytes: 0,
+    cursor_resumes: 0,
+    cursor_advances: 0,
+};
+
+fn queen_ctl(input: &[u8]) {
+    let Ok(line) = std::str::from_utf8(input) else { return };
+    let config =
+        authority::Config { max_workers: 2, max_revoked: 4, ticks: 0, period_ms: 1, ttl_s: 1, ops: 0 };
+    let mut state = authority::State::new(config);
+    if let Ok(command) = authority::parse(line) {
+        let before = state.clone();
+        if state.apply(&command, "00112233445566778899aabbccddeeff", 0).is_err() {
+            assert_eq!(state, before, "a refused command changes nothing");
+        }
+    }
+}
+
+fn manifest(input: &[u8]) {
+    if let Ok(manifest) = manifest::Manifest::from_cbor(input) {
+        assert_eq!(manifest.to_cbor(), input);
+    }
+}
