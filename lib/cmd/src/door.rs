@@ -145,6 +145,9 @@ impl Door {
                 Ok((newfid, qids.iter().last().is_none_or(is_dir)))
             }
             // A walk that stopped on the way made no fid.
+            Ok(Rmsg::Walk { qids }) if qids.iter().last().is_some_and(|qid| !is_dir(qid)) => {
+                Err(crate::mount::not_a_directory(path))
+            }
             Ok(Rmsg::Walk { .. }) => Err(self.refused(path, Word::NotFound.into())),
             Ok(_) => Err(Self::broken(path)),
             Err(refusal) => Err(self.refused(path, refusal)),
