@@ -52,6 +52,9 @@ const CHLD: i32 = 17;
 pub(crate) fn up(options: Options) -> Result<(), Trouble> {
     let started = rt::now();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // No core dumps: keys and tickets pass through here.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(at("prctl"))?;
     let run = place::run(options.run)?;
     place::private(&run)?;
     let lock = match lock::take(&run, started.wall_ms)? {
