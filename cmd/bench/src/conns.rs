@@ -1,6 +1,6 @@
 //! Many connections at once: what they get done in all, and what each costs the door in memory.
 
-use crate::measure::{Count, with_file};
+use crate::measure::{Clock, Count, Phase, with_file};
 use crate::session::{FILE, Session, Target, frame};
 use cohcmd::Trouble;
 use ninep::wire::{Tmsg, kind};
@@ -53,9 +53,7 @@ pub(crate) fn conns(
 }
 
 fn pump(epoll: &OwnedFd, sessions: &mut [Session], read: &[u8], time: Duration) -> Result<Count, Trouble> {
-    let begin = Instant::now();
-    let (warm, end) = (begin + time / 10, begin + time / 10 + time);
-    let mut from = None;
+    let mut clock = Clock::new(time);
     let mut count = 0u64;
     let mut events = Vec::with_capacity(1024);
     let mut tags = Vec::new();
@@ -76,13 +74,8 @@ fn pump(epoll: &OwnedFd, sessions: &mut [Session], read: &[u8], time: Duration) 
             }
         }
         let now = Instant::now();
-        match from {
-            None if now > warm => from = Some((now, count)),
-            Some((start, before)) if now > end => {
-                let seconds = (now - start).as_secs_f64();
-                return Ok(Count { count: count - before, bytes: 0, seconds });
-            }
-            _ => {}
+        if let Phase::Over(start, before) = clock.at(now, count) {
+            return Ok(Count { count: count - before, bytes: 0, seconds: (now - start).as_secs_f64() });
         }
     }
 }

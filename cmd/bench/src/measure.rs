@@ -52,6 +52,35 @@ impl Times {
     }
 }
 
+/// Divides a measurement: a tenth more to warm up, while caches and the processor's clock settle, then
+/// the time itself, from when the first tenth was seen to be over.
+pub(crate) struct Clock {
+    warm: Instant,
+    time: Duration,
+    from: Option<(Instant, u64)>,
+}
+
+/// Where a measurement stands. What counts began at an instant, with a number already done.
+pub(crate) enum Phase {
+    Warming,
+    Counting(Instant),
+    Over(Instant, u64),
+}
+
+impl Clock {
+    pub(crate) fn new(time: Duration) -> Self {
+        Clock { warm: Instant::now() + time / 10, time, from: None }
+    }
+
+    pub(crate) fn at(&mut self, now: Instant, done: u64) -> Phase {
+        if self.from.is_none() && now < self.warm {
+            return Phase::Warming;
+        }
+        let (start, before) = *self.from.get_or_insert((now, done));
+        if now - start > self.time { Phase::Over(start, before) } else { Phase::Counting(start) }
+    }
+}
+
 /// The frame of a request on the file, and the type of its reply.
 fn request(of: Request, session: &Session) -> (Vec<u8>, u8) {
     match of {
@@ -75,9 +104,7 @@ pub(crate) fn rtt(target: &Target, path: &str, of: Request, time: Duration) -> R
     let mut session = with_file(target, path, 0)?;
     let (frame, expected) = request(of, &session);
     let mut ns = Vec::with_capacity(1 << 20);
-    // Caches and the processor's clock settle in the first tenth.
-    let begin = Instant::now();
-    let (warm, end) = (begin + time / 10, begin + time / 10 + time);
+    let mut clock = Clock::new(time);
     loop {
         let start = Instant::now();
         session.push(&frame, 1);
@@ -86,11 +113,10 @@ pub(crate) fn rtt(target: &Target, path: &str, of: Request, time: Duration) -> R
             session.receive()?;
         }
         let now = Instant::now();
-        if start > warm {
-            ns.push((now - start).as_nanos() as u64);
-        }
-        if now > end {
-            return Times::of(ns);
+        match clock.at(now, 0) {
+            Phase::Warming => {}
+            Phase::Counting(..) => ns.push((now - start).as_nanos() as u64),
+            Phase::Over(..) => return Times::of(ns),
         }
     }
 }
@@ -109,10 +135,9 @@ fn pump(
         session.push(frame, tag);
         patch(&mut session.out[at..]);
     };
-    let begin = Instant::now();
-    let (warm, end) = (begin + time / 10, begin + time / 10 + time);
+    let mut clock = Clock::new(time);
     let mut total = Count::default();
-    let mut from = None;
+    let mut bytes_before = 0;
     let mut in_flight = u64::from(window);
     (0..window).for_each(|tag| push(session, tag));
     session.send()?;
@@ -126,20 +151,22 @@ fn pump(
             total.bytes += reply.body.len().saturating_sub(4) as u64;
         }
         let now = Instant::now();
-        if from.is_none() && now > warm {
-            from = Some((now, total));
-        }
-        if now > end {
-            in_flight -= tags.drain(..).count() as u64;
-            let Some((start, before)) = from else { return Ok(total) };
-            if in_flight == 0 {
-                return Ok(Count {
-                    count: total.count - before.count,
-                    bytes: total.bytes - before.bytes,
-                    seconds: (now - start).as_secs_f64(),
-                });
+        match clock.at(now, total.count) {
+            Phase::Over(start, before) => {
+                in_flight -= tags.drain(..).count() as u64;
+                if in_flight == 0 {
+                    return Ok(Count {
+                        count: total.count - before,
+                        bytes: total.bytes - bytes_before,
+                        seconds: (now - start).as_secs_f64(),
+                    });
+                }
+                continue;
             }
-        } else if !tags.is_empty() {
+            Phase::Counting(start) if start == now => bytes_before = total.bytes,
+            _ => {}
+        }
+        if !tags.is_empty() {
             tags.drain(..).for_each(|tag| push(session, tag));
             session.send()?;
         }
@@ -238,9 +265,7 @@ pub(crate) fn cycle(
             frame[at..at + 4].copy_from_slice(&fid.to_le_bytes());
         }
     };
-    let begin = Instant::now();
-    let (warm, end) = (begin + time / 10, begin + time / 10 + time);
-    let mut from = None;
+    let mut clock = Clock::new(time);
     let mut done = 0u64;
     if is_serial {
         loop {
@@ -254,10 +279,7 @@ pub(crate) fn cycle(
             }
             done += 1;
             let now = Instant::now();
-            let (start, before) = *from.get_or_insert((now, done));
-            if now < warm {
-                from = None;
-            } else if now > end {
+            if let Phase::Over(start, before) = clock.at(now, done) {
                 let seconds = (now - start).as_secs_f64();
                 return Ok(Count { count: done - before, bytes: 0, seconds });
             }
@@ -289,12 +311,7 @@ pub(crate) fn cycle(
             }
         }
         let now = Instant::now();
-        if from.is_none() && now > warm {
-            from = Some((now, done));
-        }
-        if now > end
-            && let Some((start, before)) = from
-        {
+        if let Phase::Over(start, before) = clock.at(now, done) {
             return Ok(Count { count: done - before, bytes: 0, seconds: (now - start).as_secs_f64() });
         }
     }
@@ -302,19 +319,17 @@ pub(crate) fn cycle(
 
 /// Connect, version, attach, walk, open, one after the other; then the connection is dropped.
 pub(crate) fn start(target: &Target, path: &str, time: Duration) -> Result<Times, Trouble> {
-    let begin = Instant::now();
-    let (warm, end) = (begin + time / 10, begin + time / 10 + time);
+    let mut clock = Clock::new(time);
     let mut ns = Vec::new();
     loop {
         let start = Instant::now();
         let session = with_file(target, path, 0)?;
         let now = Instant::now();
         drop(session);
-        if start > warm {
-            ns.push((now - start).as_nanos() as u64);
-        }
-        if now > end {
-            return Times::of(ns);
+        match clock.at(now, 0) {
+            Phase::Warming => {}
+            Phase::Counting(..) => ns.push((now - start).as_nanos() as u64),
+            Phase::Over(..) => return Times::of(ns),
         }
     }
 }
