@@ -3,45 +3,21 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
+use tests::program;
 
-/// A running hive, mounted; stopped when it goes.
-struct Hive {
-    dir: TempDir,
-}
-
-/// The programs lie two above this test's own, where cargo puts them.
-fn program(name: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(path.exists(), "{} is not there; run: cargo build --workspace --bins", path.display());
-    path
-}
+/// A hive, and the commands on its mount and at its door.
+struct Hive(tests::Hive);
 
 impl Hive {
     fn start() -> Hive {
-        let hive = Hive { dir: tempfile::tempdir().unwrap() };
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sys/hive.toml");
-        let up = Command::new(program("coh"))
-            .args(["up", "-d", "--manifest"])
-            .arg(manifest)
-            .arg("--run")
-            .arg(hive.path("run"))
-            .arg("--data")
-            .arg(hive.path("data"))
-            .arg("--mount")
-            .arg(hive.path("n"))
-            .output()
-            .unwrap();
-        assert!(up.status.success(), "coh up: {}", String::from_utf8_lossy(&up.stderr));
-        hive
+        Hive(tests::Hive::mounted())
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.0.path(name)
     }
 
     /// A command line for this hive's door, or its mount.
@@ -68,13 +44,6 @@ impl Hive {
         let (door, mount) = (self.run(line, false), self.run(line, true));
         assert_eq!(door, mount, "{line:?}: at the door (left) and on the mount (right)");
         door
-    }
-}
-
-impl Drop for Hive {
-    fn drop(&mut self) {
-        let down = Command::new(program("coh")).arg("down").arg("--run").arg(self.path("run")).output();
-        assert!(down.is_ok_and(|down| down.status.success()) || std::thread::panicking());
     }
 }
 
