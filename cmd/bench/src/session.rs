@@ -42,6 +42,8 @@ pub(crate) struct Session {
     input: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read took all the room there was.
+    was_full: bool,
     pub(crate) out: Vec<u8>,
     /// Bytes that one Tread may ask for, by the iounit of the last open.
     pub(crate) piece: u32,
@@ -82,6 +84,7 @@ impl Session {
             input: Vec::new(),
             start: 0,
             end: 0,
+            was_full: false,
             out: Vec::new(),
             piece: 0,
             msize: target.msize,
@@ -166,7 +169,7 @@ impl Session {
         self.input.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if self.input.len() < self.end + (1 << 14) {
+        if self.input.len() < self.end + (1 << 14) || (self.was_full && self.input.len() < 1 << 18) {
             // A connection among a thousand needs room for a frame or two; a busy one grows to a window.
             self.input.resize((self.input.len() * 2).max(1 << 15), 0);
         }
@@ -178,6 +181,7 @@ impl Session {
             Ok(0) => Err(Trouble::failed(format!("{}: the connection was closed", self.addr))),
             Ok(n) => {
                 self.end += n;
+                self.was_full = self.end == self.input.len();
                 Ok(())
             }
             Err(e) => Err(Trouble::failed(format!("{}: no answer: {e}", self.addr))),
