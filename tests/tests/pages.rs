@@ -1,0 +1,54 @@
+//! Every command's page and its `-h` name the same options, and `-h` is one screen.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use tests::program;
+
+/// Lines of a screen; the shared options of a hive take ten of them.
+const SCREEN: usize = 30;
+
+/// The options that `-h` lists: at the beginning of a line, `-n, --lines <N>`.
+fn options_of_help(help: &str) -> BTreeSet<String> {
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    lines
+        .flat_map(|line| line.split([' ', ',']).take_while(|word| word.is_empty() || word.starts_with('-')))
+        .map(|word| word.trim_end_matches("...").to_owned())
+        .filter(|word| word.len() > 1)
+        .collect()
+}
+
+/// The options that a page's lists of options describe: `.It Fl n , Fl -lines Ar lines`.
+fn options_of_page(page: &str) -> BTreeSet<String> {
+    let items = page.lines().filter(|line| line.starts_with(".It Fl "));
+    items
+        .flat_map(|line| line.split("Fl ").skip(1))
+        .filter_map(|rest| rest.split_whitespace().next())
+        .map(|name| format!("-{name}"))
+        .collect()
+}
+
+#[test]
+fn every_page_of_a_small_command_describes_its_options() {
+    let man = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/man1");
+    let names =
+        ["ls", "cat", "tail", "echo", "stat", "ping", "ns", "bind", "mnt", "spawn", "kill", "ps", "log"];
+    for name in names.map(|name| format!("coh{name}")).iter().chain([&"cohbench".to_owned()]) {
+        let help = Command::new(program(name)).arg("-h").output().unwrap();
+        assert!(help.status.success(), "{name} -h");
+        let help = String::from_utf8(help.stdout).unwrap();
+        let page = fs::read_to_string(man.join(format!("{name}.1"))).unwrap();
+        assert_eq!(options_of_help(&help), options_of_page(&page), "{name}: -h (left) and its page (right)");
+        assert!(help.lines().count() <= SCREEN, "{name} -h has {} lines", help.lines().count());
+    }
+}
+
+#[test]
+fn options_are_found_where_they_are_listed() {
+    let help = "Usage: x [OPTIONS]\n  -n, --lines <N>  How many -x\n      --json\n  -h, --help";
+    assert_eq!(options_of_help(help), ["--help", "--json", "--lines", "-h", "-n"].map(str::to_owned).into());
+    let page = ".It Fl n , Fl -lines Ar lines\n.It Fl -json\ntext Fl -no\n.It Fl h , Fl -help\n";
+    assert_eq!(options_of_page(page), ["--help", "--json", "--lines", "-h", "-n"].map(str::to_owned).into());
+}
