@@ -40,6 +40,7 @@ pub struct Door {
     pub(crate) facts: Rc<RefCell<Facts>>,
     pub(crate) now: Now,
     pub(crate) born_ms: u64,
+    born_mono_ms: u64,
     /// Lines for `/log/queen.log`.
     pub(crate) log: Vec<String>,
     /// Tickets whose operations are spent, for the queen.
@@ -60,6 +61,10 @@ pub struct Door {
     wake_ms: Option<u64>,
 }
 
+/// How long after its start the door lets attaches wait for the queen's list of revocations.
+const QUEEN_MS: u64 = 2000;
+/// Tattach.
+const TATTACH: u8 = ninep::wire::kind::TATTACH;
 /// Refusals logged in a second; the rest are counted.
 const LOG_PER_S: u32 = 20;
 
@@ -86,6 +91,7 @@ impl Door {
             facts,
             now,
             born_ms: now.wall_ms,
+            born_mono_ms: now.mono_ms,
             log: Vec::new(),
             spent: Vec::new(),
             tables: HashMap::new(),
@@ -180,7 +186,7 @@ impl Door {
     fn frames(&mut self, slot: usize, input: &[u8]) -> (usize, Turn) {
         let mut used = 0;
         for _ in 0..self.limits.batch_frames {
-            if matches!(self.gate(slot), Gate::Wait) {
+            if matches!(self.gate(slot), Gate::Wait) || self.waits_for_queen(&input[used..]) {
                 return (used, Turn::Wait);
             }
             let (n, next) = self.sessions[slot].framer.next(&input[used..]);
@@ -201,6 +207,23 @@ impl Door {
             }
         }
         (used, Turn::More)
+    }
+
+    /// An attach waits a moment for a queen who has not yet said which tickets are revoked: as at every
+    /// start of the door.
+    fn waits_for_queen(&mut self, input: &[u8]) -> bool {
+        let until = self.born_mono_ms + QUEEN_MS;
+        if self.admission.is_loaded || input.get(4) != Some(&TATTACH) || self.now.mono_ms >= until {
+            return false;
+        }
+        self.wake_at(until);
+        true
+    }
+
+    /// Sessions that may wait for the queen have another look.
+    fn wake_all(&mut self) {
+        let slots: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
+        slots.into_iter().for_each(|slot| self.dirty(slot));
     }
 
     /// A client's connection has ended.
@@ -477,7 +500,10 @@ impl Door {
         for order in orders {
             match order {
                 Order::Revoke { id, reason } => self.revoke(&id, &reason),
-                Order::Loaded => self.admission.is_loaded = true,
+                Order::Loaded => {
+                    self.admission.is_loaded = true;
+                    self.wake_all();
+                }
                 Order::Remounted { session } => {
                     let Some((_, it)) = self.sessions.iter_mut().find(|(_, it)| it.number == session) else {
                         continue;
@@ -513,6 +539,9 @@ impl Door {
     /// Time has passed: late jobs, silent peers, expired tickets. Returns the sessions to end.
     pub fn tick(&mut self) -> Vec<usize> {
         self.wake_ms = None;
+        if !self.admission.is_loaded {
+            self.wake_all();
+        }
         if let Some(at) = self.expire_jobs() {
             self.wake_at(at);
         }

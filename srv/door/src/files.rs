@@ -18,7 +18,7 @@ pub struct Own {
 
 /// The request for the list of revocations; and how long to wait between tries.
 const LIST: u64 = 1;
-const ASK_AGAIN_MS: u64 = 100;
+const ASK_AGAIN_MS: u64 = 10;
 
 impl Service for Own {
     fn start(&mut self, now: Now) {
