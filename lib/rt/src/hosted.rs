@@ -3,6 +3,7 @@
 pub(crate) mod boot;
 pub(crate) mod clock;
 pub(crate) mod host;
+pub(crate) mod link;
 pub(crate) mod peers;
 pub(crate) mod poll;
 pub(crate) mod serve;

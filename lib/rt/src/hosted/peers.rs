@@ -1,29 +1,21 @@
-//! Requests to other servers of the hive: walk, open, write or read, clunk, in one system call each.
+//! Requests to other servers of the hive, and log lines that wait for a log that is away.
 
 use super::host::PEER;
+use super::link::{Link, WRITE_MAX};
 use super::poll::{Event, Poll, Wish};
-use chan::unix::{self, Moved};
+use chan::unix;
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Framer, Next, Now, Op, Request};
-use ninep::wire::{self, MSIZE_MAX, NOFID, NOTAG, Names, READ_OVERHEAD, Rmsg, Tmsg, VERSION, WRITE_OVERHEAD};
-use slab::Slab;
-use std::collections::{HashMap, VecDeque};
-use std::os::unix::net::UnixStream;
+use ninep::srv::{Now, Op, Request};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 /// The id of a request, and what came of it.
 pub(crate) type Answer = (u64, Result<Vec<u8>, Refusal>);
 
-/// A request that is not answered by then is Busy.
-const DEADLINE_MS: u64 = 5000;
 /// Log lines that wait for a log server that is away.
 const BACKLOG_BYTES: usize = 256 << 10;
 /// How long to leave a log server alone that is not there.
 const RETRY_MS: u64 = 100;
-/// The longest answer that is read.
-const ANSWER_MAX: usize = 4 << 20;
-const O_RDONLY: u32 = 0;
-const O_RDWR: u32 = 2;
 
 /// Every peer of a server, each with one connection.
 pub(crate) struct Peers {
@@ -42,31 +34,6 @@ struct Peer {
     retry_ms: Option<u64>,
 }
 
-struct Link {
-    stream: UnixStream,
-    framer: Framer,
-    input: Vec<u8>,
-    out: Vec<u8>,
-    roots: HashMap<&'static str, u32>,
-    next_fid: u32,
-    calls: Slab<Call>,
-    /// Whose message a tag is.
-    tags: Slab<Option<usize>>,
-    is_writing: bool,
-}
-
-/// A request on its way.
-struct Call {
-    id: u64,
-    fid: u32,
-    left: usize,
-    answer: Result<Vec<u8>, Refusal>,
-    is_read: bool,
-    deadline_ms: u64,
-    /// A log line, until it is acknowledged.
-    line: Option<Request>,
-}
-
 impl Peers {
     pub(crate) fn new(me: &str, dir: PathBuf) -> Self {
         Peers { me: format!("server:{me}"), dir, peers: Vec::new() }
@@ -76,7 +43,7 @@ impl Peers {
     pub(crate) fn send(&mut self, poll: &Poll, requests: Vec<Request>, now: Now) -> Vec<Answer> {
         let mut failed = Vec::new();
         let mut touched = Vec::new();
-        for request in requests {
+        for request in joined(requests) {
             let i = self.index(request.server);
             if !touched.contains(&i) {
                 touched.push(i);
@@ -88,7 +55,7 @@ impl Peers {
             // Lines that were kept go first.
             let has_room = peer.backlog.is_empty() || request.id != 0;
             match &mut peer.link {
-                Some(link) if has_room && link.out.len() <= BACKLOG_BYTES => link.begin(me, request, now),
+                Some(link) if has_room && link.queued() <= BACKLOG_BYTES => link.begin(me, request, now),
                 _ if request.id == 0 => peer.keep(request),
                 _ => {
                     let state = if is_there { "does not keep up" } else { "is not running" };
@@ -141,19 +108,9 @@ impl Peers {
         let i = (event.token & !PEER) as usize;
         let mut answers = Vec::new();
         let Some(link) = self.peers.get_mut(i).and_then(|peer| peer.link.as_mut()) else { return answers };
-        if event.ready.read {
-            let is_sound = match unix::read(&mut link.stream, buffer) {
-                Moved::Later => true,
-                Moved::Ended => false,
-                Moved::Bytes(n) => {
-                    link.input.extend_from_slice(&buffer[..n]);
-                    link.take(&mut answers)
-                }
-            };
-            if !is_sound {
-                answers.extend(self.lose(i));
-                return answers;
-            }
+        if event.ready.read && !link.receive(buffer, &mut answers) {
+            answers.extend(self.lose(i));
+            return answers;
         }
         answers.extend(self.flush(poll, i));
         answers
@@ -161,14 +118,10 @@ impl Peers {
 
     fn flush(&mut self, poll: &Poll, i: usize) -> Vec<Answer> {
         let Some(link) = &mut self.peers[i].link else { return Vec::new() };
-        while !link.out.is_empty() {
-            match unix::write(&mut link.stream, &link.out) {
-                Moved::Bytes(n) => drop(link.out.drain(..n)),
-                Moved::Later => break,
-                Moved::Ended => return self.lose(i),
-            }
+        if !link.flush() {
+            return self.lose(i);
         }
-        let is_writing = !link.out.is_empty();
+        let is_writing = link.queued() > 0;
         if is_writing != link.is_writing {
             link.is_writing = is_writing;
             let wish = if is_writing { Wish::Both } else { Wish::Read };
@@ -184,13 +137,11 @@ impl Peers {
     fn lose(&mut self, i: usize) -> Vec<Answer> {
         let peer = &mut self.peers[i];
         let name = peer.name;
-        let Some(mut link) = peer.link.take() else { return Vec::new() };
-        let mut lines: Vec<_> =
-            link.calls.iter_mut().filter_map(|(_, c)| Some((c.fid, c.line.take()?))).collect();
-        lines.sort_unstable_by_key(|(fid, _)| *fid);
-        lines.into_iter().for_each(|(_, line)| peer.keep(line));
+        let Some(link) = peer.link.take() else { return Vec::new() };
+        let (lines, waiting) = link.end();
+        lines.into_iter().for_each(|line| peer.keep(line));
         let gone = || Err(Refusal::new(Word::Busy, format!("{name} has died and is being restarted")));
-        link.calls.drain().filter(|call| call.id != 0).map(|call| (call.id, gone())).collect()
+        waiting.into_iter().map(|id| (id, gone())).collect()
     }
 
     /// Ends what has taken too long, and looks for a log that was away.
@@ -202,7 +153,7 @@ impl Peers {
                 self.peers[i].catch_up(&self.me, now);
                 answers.extend(self.flush(poll, i));
             }
-            let is_late = |link: &Link| link.calls.iter().any(|(_, call)| call.deadline_ms <= now.mono_ms);
+            let is_late = |link: &Link| link.deadline_ms().is_some_and(|at| at <= now.mono_ms);
             if self.peers[i].link.as_ref().is_some_and(is_late) {
                 // Its later answers could not be told from those to new requests: start afresh.
                 answers.extend(self.lose(i));
@@ -212,10 +163,7 @@ impl Peers {
     }
 
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        let calls = |peer: &Peer| {
-            let link = peer.link.as_ref()?;
-            link.calls.iter().map(|(_, call)| call.deadline_ms).min()
-        };
+        let calls = |peer: &Peer| peer.link.as_ref().and_then(Link::deadline_ms);
         self.peers.iter().flat_map(|peer| [peer.retry_ms, calls(peer)]).flatten().min()
     }
 }
@@ -224,7 +172,7 @@ impl Peer {
     /// Sends what was kept, as far as there is room, and says what was not kept.
     fn catch_up(&mut self, me: &str, now: Now) {
         let Some(link) = &mut self.link else { return };
-        while link.out.len() <= BACKLOG_BYTES {
+        while link.queued() <= BACKLOG_BYTES {
             let Some(line) = self.backlog.pop_front() else { break };
             self.backlog_bytes -= size(&line);
             link.begin(me, line, now);
@@ -246,7 +194,8 @@ impl Peer {
         }
         let bytes = size(&request);
         if self.backlog_bytes + bytes > BACKLOG_BYTES {
-            self.dropped += 1;
+            let Op::Write(data) = &request.op else { return };
+            self.dropped += data.iter().filter(|b| **b == b'\n').count() as u64;
             return;
         }
         self.backlog_bytes += bytes;
@@ -256,142 +205,33 @@ impl Peer {
     }
 }
 
+/// Log lines of one turn as few writes: each costs a round of both processes.
+fn joined(requests: Vec<Request>) -> Vec<Request> {
+    let mut out: Vec<Request> = Vec::with_capacity(requests.len());
+    let mut last: Option<usize> = None;
+    for request in requests {
+        let is_line = request.id == 0 && request.server == "log";
+        if is_line
+            && let Some(before) = last.and_then(|i| out.get_mut(i))
+            && before.root == request.root
+            && before.path == request.path
+            && size(before) + size(&request) <= WRITE_MAX
+            && let (Op::Write(lines), Op::Write(line)) = (&mut before.op, &request.op)
+        {
+            lines.extend_from_slice(line);
+            continue;
+        }
+        if is_line {
+            last = Some(out.len());
+        }
+        out.push(request);
+    }
+    out
+}
+
 fn size(request: &Request) -> usize {
     match &request.op {
         Op::Write(data) => data.len(),
         Op::Read => 0,
     }
-}
-
-impl Link {
-    fn new(stream: UnixStream) -> Link {
-        let mut out = Vec::new();
-        Tmsg::Version { msize: MSIZE_MAX, version: VERSION }.encode(NOTAG, &mut out);
-        Link {
-            stream,
-            framer: Framer::new(MSIZE_MAX),
-            input: Vec::new(),
-            out,
-            roots: HashMap::new(),
-            next_fid: 0,
-            calls: Slab::new(),
-            tags: Slab::new(),
-            is_writing: false,
-        }
-    }
-
-    fn send(&mut self, call: Option<usize>, msg: &Tmsg) {
-        let tag = self.tags.insert(call) as u16;
-        msg.encode(tag, &mut self.out);
-        if let Some(call) = call {
-            self.calls[call].left += 1;
-        }
-    }
-
-    fn new_fid(&mut self) -> u32 {
-        self.next_fid += 1;
-        self.next_fid
-    }
-
-    /// Sends all messages of a request whose answers do not decide what comes next.
-    fn begin(&mut self, me: &str, request: Request, now: Now) {
-        let root = match self.roots.get(request.root) {
-            Some(fid) => *fid,
-            None => {
-                let fid = self.new_fid();
-                let attach = Tmsg::Attach { fid, afid: NOFID, uname: me, aname: request.root, n_uname: 0 };
-                self.send(None, &attach);
-                self.roots.insert(request.root, fid);
-                fid
-            }
-        };
-        let fid = self.new_fid();
-        let is_read = request.id != 0;
-        let deadline_ms = now.mono_ms + DEADLINE_MS;
-        let answer = Ok(Vec::new());
-        let call = Call { id: request.id, fid, left: 0, answer, is_read, deadline_ms, line: None };
-        let at = self.calls.insert(call);
-        let call = Some(at);
-        let names: Vec<&str> = request.path.split('/').filter(|name| !name.is_empty()).collect();
-        self.send(call, &Tmsg::Walk { fid: root, newfid: fid, names: Names::from(&names[..]) });
-        let flags = if matches!(request.op, Op::Read) { O_RDONLY } else { O_RDWR };
-        self.send(call, &Tmsg::Lopen { fid, flags });
-        if let Op::Write(data) = &request.op {
-            for piece in pieces(data, (MSIZE_MAX - WRITE_OVERHEAD) as usize) {
-                self.send(call, &Tmsg::Write { fid, offset: u64::MAX, data: piece });
-            }
-        }
-        if is_read {
-            self.send(call, &Tmsg::Read { fid, offset: 0, count: MSIZE_MAX - READ_OVERHEAD });
-        } else if request.server == "log" {
-            self.calls[at].line = Some(request);
-        }
-    }
-
-    /// Takes the replies that have come; false where the peer does not speak the protocol.
-    fn take(&mut self, answers: &mut Vec<Answer>) -> bool {
-        let input = std::mem::take(&mut self.input);
-        let mut used = 0;
-        loop {
-            let (n, next) = self.framer.next(&input[used..]);
-            used += n;
-            let frame = match next {
-                Next::Frame(frame) => frame,
-                Next::More => break,
-                Next::Refuse(..) | Next::Close => return false,
-            };
-            let Ok((tag, msg)) = wire::decode_r(frame) else { return false };
-            if tag == NOTAG {
-                continue;
-            }
-            let Some(call) = self.tags.try_remove(tag.into()) else { return false };
-            if let Some(call) = call {
-                self.reply(call, &msg, answers);
-            }
-        }
-        self.input.extend_from_slice(&input[used..]);
-        true
-    }
-
-    fn reply(&mut self, at: usize, msg: &Rmsg, answers: &mut Vec<Answer>) {
-        let Some(call) = self.calls.get_mut(at) else { return };
-        call.left -= 1;
-        let fid = call.fid;
-        match (msg, &mut call.answer) {
-            (Rmsg::Lerror { ecode, detail }, answer @ Ok(_)) => {
-                let word = Word::from_errno(*ecode).unwrap_or(Word::Invalid);
-                *answer = Err(Refusal::new(word, detail.0.to_owned()));
-            }
-            (Rmsg::Read { data }, Ok(read)) if !data.is_empty() && read.len() < ANSWER_MAX => {
-                read.extend_from_slice(data);
-                let offset = read.len() as u64;
-                return self.send(Some(at), &Tmsg::Read { fid, offset, count: MSIZE_MAX - READ_OVERHEAD });
-            }
-            _ => {}
-        }
-        if call.left == 0 {
-            let call = self.calls.remove(at);
-            self.send(None, &Tmsg::Clunk { fid });
-            if call.is_read {
-                answers.push((call.id, call.answer));
-            }
-        }
-    }
-}
-
-/// Cuts `data` into pieces of at most `max` bytes, behind newlines where there are any.
-fn pieces(data: &[u8], max: usize) -> impl Iterator<Item = &[u8]> {
-    let mut rest = data;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let mut n = rest.len().min(max);
-        if n < rest.len() {
-            n = rest[..n].iter().rposition(|b| *b == b'\n').map_or(n, |i| i + 1);
-        }
-        let (piece, tail) = rest.split_at(n);
-        rest = tail;
-        Some(piece)
-    })
 }

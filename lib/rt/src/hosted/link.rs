@@ -1,0 +1,270 @@
+//! One connection to a peer: its open files, its requests in flight, and their answers.
+
+use super::peers::Answer;
+use chan::unix::{self, Moved};
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::{Framer, Next, Now, Op, Request};
+use ninep::wire::{self, MSIZE_MAX, NOFID, NOTAG, Names, READ_OVERHEAD, Rmsg, Tmsg, VERSION, WRITE_OVERHEAD};
+use slab::Slab;
+use std::collections::HashMap;
+use std::os::unix::net::UnixStream;
+
+/// A request that is not answered by then is Busy.
+const DEADLINE_MS: u64 = 5000;
+/// The longest answer that is read.
+const ANSWER_MAX: usize = 4 << 20;
+/// The most bytes of one write.
+pub(crate) const WRITE_MAX: usize = (MSIZE_MAX - WRITE_OVERHEAD) as usize;
+const O_RDONLY: u32 = 0;
+const O_WRONLY: u32 = 1;
+const O_RDWR: u32 = 2;
+
+/// A connection to a peer.
+pub(crate) struct Link {
+    pub(crate) stream: UnixStream,
+    framer: Framer,
+    input: Vec<u8>,
+    out: Vec<u8>,
+    roots: HashMap<&'static str, u32>,
+    /// Files that stay open, by root and path: those of log lines.
+    files: HashMap<(&'static str, String), u32>,
+    next_fid: u32,
+    next_order: u64,
+    calls: Slab<Call>,
+    /// Whose message a tag is.
+    tags: Slab<Option<usize>>,
+    /// Whether room to write is waited for.
+    pub(crate) is_writing: bool,
+}
+
+/// A request on its way.
+struct Call {
+    id: u64,
+    fid: u32,
+    left: usize,
+    answer: Result<Vec<u8>, Refusal>,
+    deadline_ms: u64,
+    /// Log lines, until they are acknowledged.
+    line: Option<Request>,
+    /// Which came first.
+    order: u64,
+}
+
+impl Link {
+    pub(crate) fn new(stream: UnixStream) -> Link {
+        let mut out = Vec::new();
+        Tmsg::Version { msize: MSIZE_MAX, version: VERSION }.encode(NOTAG, &mut out);
+        Link {
+            stream,
+            framer: Framer::new(MSIZE_MAX),
+            input: Vec::new(),
+            out,
+            roots: HashMap::new(),
+            files: HashMap::new(),
+            next_fid: 0,
+            next_order: 0,
+            calls: Slab::new(),
+            tags: Slab::new(),
+            is_writing: false,
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Sends what can be sent; false where the peer is gone.
+    pub(crate) fn flush(&mut self) -> bool {
+        while !self.out.is_empty() {
+            match unix::write(&mut self.stream, &self.out) {
+                Moved::Bytes(n) => drop(self.out.drain(..n)),
+                Moved::Later => return true,
+                Moved::Ended => return false,
+            }
+        }
+        true
+    }
+
+    /// Reads once; false where the peer is gone, or does not speak the protocol.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8], answers: &mut Vec<Answer>) -> bool {
+        match unix::read(&mut self.stream, buffer) {
+            Moved::Later => true,
+            Moved::Ended => false,
+            Moved::Bytes(n) => {
+                self.input.extend_from_slice(&buffer[..n]);
+                self.take(answers)
+            }
+        }
+    }
+
+    /// When the oldest request has waited too long.
+    pub(crate) fn deadline_ms(&self) -> Option<u64> {
+        self.calls.iter().map(|(_, call)| call.deadline_ms).min()
+    }
+
+    /// The end of it: log lines without their acknowledgement, in order, and the requests that
+    /// somebody waits for.
+    pub(crate) fn end(mut self) -> (Vec<Request>, Vec<u64>) {
+        let mut calls: Vec<Call> = self.calls.drain().collect();
+        let waiting = calls.iter().map(|call| call.id).filter(|id| *id != 0).collect();
+        calls.sort_unstable_by_key(|call| call.order);
+        (calls.into_iter().filter_map(|call| call.line).collect(), waiting)
+    }
+
+    fn send(&mut self, call: Option<usize>, msg: &Tmsg) {
+        let tag = self.tags.insert(call) as u16;
+        msg.encode(tag, &mut self.out);
+        if let Some(call) = call {
+            self.calls[call].left += 1;
+        }
+    }
+
+    fn new_fid(&mut self) -> u32 {
+        self.next_fid += 1;
+        self.next_fid
+    }
+
+    fn call(&mut self, id: u64, fid: u32, now: Now) -> usize {
+        self.next_order += 1;
+        self.calls.insert(Call {
+            id,
+            fid,
+            left: 0,
+            answer: Ok(Vec::new()),
+            deadline_ms: now.mono_ms + DEADLINE_MS,
+            line: None,
+            order: self.next_order,
+        })
+    }
+
+    fn root(&mut self, me: &str, root: &'static str) -> u32 {
+        if let Some(fid) = self.roots.get(root) {
+            return *fid;
+        }
+        let fid = self.new_fid();
+        self.send(None, &Tmsg::Attach { fid, afid: NOFID, uname: me, aname: root, n_uname: 0 });
+        self.roots.insert(root, fid);
+        fid
+    }
+
+    /// Sends log lines, on a file that stays open.
+    fn begin_lines(&mut self, me: &str, request: Request, now: Now) {
+        let name = (request.root, request.path.clone());
+        let fid = match self.files.get(&name) {
+            Some(fid) => *fid,
+            None => {
+                let (root, fid) = (self.root(me, request.root), self.new_fid());
+                let names: Vec<&str> = request.path.split('/').filter(|name| !name.is_empty()).collect();
+                self.send(None, &Tmsg::Walk { fid: root, newfid: fid, names: Names::from(&names[..]) });
+                self.send(None, &Tmsg::Lopen { fid, flags: O_WRONLY });
+                self.files.insert(name, fid);
+                fid
+            }
+        };
+        let at = self.call(0, fid, now);
+        if let Op::Write(data) = &request.op {
+            for piece in pieces(data, WRITE_MAX) {
+                self.send(Some(at), &Tmsg::Write { fid, offset: u64::MAX, data: piece });
+            }
+        }
+        self.calls[at].line = Some(request);
+    }
+
+    /// Sends all messages of a request whose answers do not decide what comes next.
+    pub(crate) fn begin(&mut self, me: &str, request: Request, now: Now) {
+        let is_read = request.id != 0;
+        if !is_read && request.server == "log" && matches!(request.op, Op::Write(_)) {
+            return self.begin_lines(me, request, now);
+        }
+        let root = self.root(me, request.root);
+        let fid = self.new_fid();
+        let call = Some(self.call(request.id, fid, now));
+        let names: Vec<&str> = request.path.split('/').filter(|name| !name.is_empty()).collect();
+        self.send(call, &Tmsg::Walk { fid: root, newfid: fid, names: Names::from(&names[..]) });
+        let flags = if matches!(request.op, Op::Read) { O_RDONLY } else { O_RDWR };
+        self.send(call, &Tmsg::Lopen { fid, flags });
+        if let Op::Write(data) = &request.op {
+            for piece in pieces(data, WRITE_MAX) {
+                self.send(call, &Tmsg::Write { fid, offset: u64::MAX, data: piece });
+            }
+        }
+        if is_read {
+            self.send(call, &Tmsg::Read { fid, offset: 0, count: MSIZE_MAX - READ_OVERHEAD });
+        }
+    }
+
+    /// Takes the replies that have come; false where the peer does not speak the protocol.
+    fn take(&mut self, answers: &mut Vec<Answer>) -> bool {
+        let input = std::mem::take(&mut self.input);
+        let mut used = 0;
+        loop {
+            let (n, next) = self.framer.next(&input[used..]);
+            used += n;
+            let frame = match next {
+                Next::Frame(frame) => frame,
+                Next::More => break,
+                Next::Refuse(..) | Next::Close => return false,
+            };
+            let Ok((tag, msg)) = wire::decode_r(frame) else { return false };
+            if tag == NOTAG {
+                continue;
+            }
+            let Some(call) = self.tags.try_remove(tag.into()) else { return false };
+            if let Some(call) = call {
+                self.reply(call, &msg, answers);
+            }
+        }
+        self.input.extend_from_slice(&input[used..]);
+        true
+    }
+
+    fn reply(&mut self, at: usize, msg: &Rmsg, answers: &mut Vec<Answer>) {
+        let Some(call) = self.calls.get_mut(at) else { return };
+        call.left -= 1;
+        let fid = call.fid;
+        match (msg, &mut call.answer) {
+            (Rmsg::Lerror { ecode, detail }, answer @ Ok(_)) => {
+                let word = Word::from_errno(*ecode).unwrap_or(Word::Invalid);
+                *answer = Err(Refusal::new(word, detail.0.to_owned()));
+            }
+            (Rmsg::Read { data }, Ok(read)) if !data.is_empty() && read.len() < ANSWER_MAX => {
+                read.extend_from_slice(data);
+                let offset = read.len() as u64;
+                return self.send(Some(at), &Tmsg::Read { fid, offset, count: MSIZE_MAX - READ_OVERHEAD });
+            }
+            _ => {}
+        }
+        if call.left == 0 {
+            let call = self.calls.remove(at);
+            if call.line.is_some() {
+                if call.answer.is_err() {
+                    // A file that does not take lines is opened anew for the next.
+                    self.files.retain(|_, open| *open != fid);
+                }
+                return;
+            }
+            self.send(None, &Tmsg::Clunk { fid });
+            if call.id != 0 {
+                answers.push((call.id, call.answer));
+            }
+        }
+    }
+}
+
+/// Cuts `data` into pieces of at most `max` bytes, behind newlines where there are any.
+fn pieces(data: &[u8], max: usize) -> impl Iterator<Item = &[u8]> {
+    let mut rest = data;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut n = rest.len().min(max);
+        if n < rest.len() {
+            n = rest[..n].iter().rposition(|b| *b == b'\n').map_or(n, |i| i + 1);
+        }
+        let (piece, tail) = rest.split_at(n);
+        rest = tail;
+        Some(piece)
+    })
+}
