@@ -17,8 +17,9 @@ pub(crate) enum Wait {
     Attach { session: SessionRef, mount: u16, job: Option<usize> },
     /// A part of a job that has several.
     Part { job: usize, part: usize },
-    /// A fid that ends; its number may be used again after the reply.
-    Clunk { bfid: u32 },
+    /// A fid that ends; its number may be used again after the reply. A client that has more in flight
+    /// gets its answer with the rest, in one piece.
+    Clunk { bfid: u32, client: Option<(SessionRef, u16)> },
     /// Nobody.
     Nothing,
 }
@@ -121,7 +122,7 @@ impl Channel {
 
     /// Ends a fid there; the number comes back with the reply.
     pub(crate) fn clunk(&mut self, bfid: u32) {
-        self.send(&Tmsg::Clunk { fid: bfid }, Wait::Clunk { bfid });
+        self.send(&Tmsg::Clunk { fid: bfid }, Wait::Clunk { bfid, client: None });
     }
 
     /// Bytes to send.

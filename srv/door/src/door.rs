@@ -373,8 +373,12 @@ impl Door {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         session.sent += n;
         if session.sent >= session.out.len() {
+            // Room that was used is kept for the next answers; room that was not is given back.
+            let (used, room) = (session.out.len(), session.out.capacity());
             session.out.clear();
-            session.out.shrink_to(4096);
+            if used < room / 4 {
+                session.out.shrink_to((room / 2).max(4096));
+            }
             session.sent = 0;
         } else {
             self.facts.borrow_mut().short_writes += 1;
@@ -433,7 +437,8 @@ impl Door {
                     };
                     self.advance(job, part, brought);
                 }
-                Wait::Clunk { .. } | Wait::Nothing => {}
+                Wait::Clunk { client, .. } => self.clunked(client),
+                Wait::Nothing => {}
             }
         }
     }

@@ -37,7 +37,10 @@ impl Door {
         let wait = self.channels[channel as usize].waits.try_remove(tag as usize)?;
         match wait {
             Wait::Nothing => {}
-            Wait::Clunk { bfid } => self.channels[channel as usize].free_fid(bfid),
+            Wait::Clunk { bfid, client } => {
+                self.channels[channel as usize].free_fid(bfid);
+                self.clunked(client);
+            }
             Wait::Client { session, tag: ctag, fid, kind } => {
                 if frame[4] != kind + 1 && frame[4] != kind::RLERROR {
                     return None;
@@ -80,6 +83,14 @@ impl Door {
             }
         }
         Some(())
+    }
+
+    /// A client that has waited for the end of a fid has it.
+    pub(crate) fn clunked(&mut self, client: Option<(SessionRef, u16)>) {
+        if let Some((session, tag)) = client.filter(|(session, _)| self.is_live(*session)) {
+            self.sessions[session.slot].inflight.retain(|(busy, _)| *busy != tag);
+            self.answer(session.slot, tag, &Rmsg::Clunk);
+        }
     }
 
     fn reply_client(&mut self, session: SessionRef, tag: u16, fid: u32, frame: &[u8]) {

@@ -86,6 +86,14 @@ impl Door {
                 self.answer(slot, tag, &Rmsg::Attach { qid });
                 Ok(())
             }
+            // diod's clients ask always, and take errno 0 for: the attach alone will do. It will, where
+            // the aname already is a ticket.
+            Tmsg::Auth { aname, .. }
+                if !aname.is_empty() && self.sessions[slot].rules.fids == manifest::Fids::Reuse =>
+            {
+                self.answer(slot, tag, &Rmsg::Lerror { ecode: 0, detail: wire::Detail("") });
+                Ok(())
+            }
             Tmsg::Auth { afid, .. } => {
                 let fid = Fid { at: At::Auth(Vec::new()), ..Fid::synthetic(Rc::from("")) };
                 self.sessions[slot].fids.insert(afid, fid).map_err(|word| bare(word.into()))?;
@@ -117,11 +125,7 @@ impl Door {
                 self.pass_clipped(slot, tag, fid, count, frame)
             }
             Tmsg::Write { fid, offset, data } => self.write(slot, tag, fid, offset, data, frame),
-            Tmsg::Clunk { fid } => {
-                self.drop_fid(slot, fid).map_err(|word| bare(word.into()))?;
-                self.answer(slot, tag, &Rmsg::Clunk);
-                Ok(())
-            }
+            Tmsg::Clunk { fid } => self.clunk(slot, tag, fid),
             Tmsg::Getattr { fid, .. } => {
                 self.charge(slot, fid, Verb::Read, 0)?;
                 if !matches!(self.fid(slot, fid)?.at, At::Synthetic) {
@@ -299,6 +303,11 @@ impl Door {
     pub(crate) fn abandon(&mut self, slot: usize, channel: u16, tag: u16) {
         let link = &mut self.channels[channel as usize];
         let Some(wait) = link.waits.get_mut(tag as usize) else { return };
+        if let Wait::Clunk { client, .. } = wait {
+            // It ends all the same, and its number comes back.
+            *client = None;
+            return;
+        }
         // A walk that succeeds now would leave a fid behind that no client knows.
         let after = match *wait {
             Wait::Walk { newfid, bfid, old: None, .. } => {
@@ -324,6 +333,27 @@ impl Door {
     pub(crate) fn drop_fid(&mut self, slot: usize, fid: u32) -> Result<(), Word> {
         let it = self.sessions[slot].fids.remove(fid)?;
         self.end_at(&it.at);
+        Ok(())
+    }
+
+    /// Ends a fid for a client. With nothing else in flight the answer need not wait for the server.
+    fn clunk(&mut self, slot: usize, tag: u16, fid: u32) -> Outcome {
+        let session = &mut self.sessions[slot];
+        let who = SessionRef { slot, number: session.number };
+        let it = session.fids.remove(fid).map_err(|word| bare(word.into()))?;
+        match it.at {
+            At::Server { channel, life, bfid, .. }
+                if !session.inflight.is_empty() && self.channels[channel as usize].serves(life) =>
+            {
+                let wait = Wait::Clunk { bfid, client: Some((who, tag)) };
+                let btag = self.channels[channel as usize].send(&Tmsg::Clunk { fid: bfid }, wait);
+                session.inflight.push((tag, Asked::Channel { channel, tag: btag }));
+            }
+            at => {
+                self.end_at(&at);
+                self.answer(slot, tag, &Rmsg::Clunk);
+            }
+        }
         Ok(())
     }
 

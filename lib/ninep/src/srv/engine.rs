@@ -494,7 +494,7 @@ impl<S> Turn<'_, S> {
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let from = self.fids.get(fid)?;
-        if from.open.is_some() {
+        if from.open.is_some() && newfid == fid {
             return Err(Refusal::new(Word::Invalid, "walk from an open fid"));
         }
         if newfid != fid {
