@@ -54,9 +54,22 @@ fn none(run: &Path) -> Trouble {
 }
 
 /// The hive, a line per server, a line per worker.
-pub(crate) fn status(run: &Path) -> Result<String, Trouble> {
+pub(crate) fn status(run: &Path, is_json: bool) -> Result<String, Trouble> {
     let mut init = Asker::dial(run)?;
-    Ok(init.read("hive")? + &init.read("status")? + &init.read("workers")?)
+    let text = init.read("hive")? + &init.read("status")? + &init.read("workers")?;
+    Ok(if is_json { text.lines().map(|line| json(line) + "\n").collect() } else { text })
+}
+
+/// `log pid=7 state=up` as an object; the first word is its name, unless a field is.
+fn json(line: &str) -> String {
+    let mut words = line.split(' ');
+    let name = words.next().unwrap_or_default();
+    let fields = words.filter_map(|word| word.split_once('='));
+    let object: serde_json::Map<_, _> = std::iter::once(("name", name))
+        .chain(fields)
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect();
+    serde_json::Value::Object(object).to_string()
 }
 
 /// Sends a signal to a server, through init.

@@ -276,6 +276,8 @@ impl Init {
         let is_mount = self.mount_index() == Some(i);
         let State::Starting { process, since_ms, ask_ms } = &mut self.kept[i].state else { return };
         if now.mono_ms >= *since_ms + ANSWER_MS {
+            // Killed once; should even that take long, it is done again.
+            *since_ms = now.mono_ms;
             let (pid, name) = (process.pid, self.kept[i].name);
             program::signal(pid, Signal::KILL);
             self.note(&format!("server={name} killed pid={pid} reason=no-answer"));

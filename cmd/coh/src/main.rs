@@ -45,6 +45,9 @@ enum Verb {
     },
     /// Show its servers and workers
     Status {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
         /// Run directory of the hive
         #[arg(long, value_name = "DIR")]
         run: Option<PathBuf>,
@@ -86,9 +89,10 @@ fn main() -> ExitCode {
             ("coh up", up::up(options))
         }
         Verb::Down { run } => ("coh down", down(run)),
-        Verb::Status { run } => {
-            ("coh status", place::run(run).and_then(|run| ask::status(&run)).map(|s| print!("{s}")))
-        }
+        Verb::Status { json, run } => (
+            "coh status",
+            place::run(run).and_then(|run| ask::status(&run, json)).map(|text| print!("{text}")),
+        ),
         Verb::Kill { server, signal, run } => {
             ("coh kill", place::run(run).and_then(|run| ask::kill(&run, &server, &signal)))
         }

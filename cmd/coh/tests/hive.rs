@@ -315,6 +315,49 @@ fn a_server_that_fails_ends_the_boot_with_a_sentence() {
 }
 
 #[test]
+fn a_server_that_never_answers_is_killed_and_started_again() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    fs::write(bench.path("data/proc.mute"), "").unwrap();
+    assert!(bench.say("kill", &["proc"]).status.success());
+    until("it is starting", || bench.field("proc", "state") == "starting");
+    let pid: i32 = bench.field("proc", "pid").parse().unwrap();
+    fs::remove_file(bench.path("data/proc.mute")).unwrap();
+    let start = Instant::now();
+    std::thread::sleep(Duration::from_secs(9));
+    until("another is up", || bench.field("proc", "state") == "up");
+    assert!((Duration::from_secs(9)..Duration::from_secs(12)).contains(&start.elapsed()));
+    assert!(!is_alive(pid));
+    let killed = format!("init server=proc killed pid={pid} reason=no-answer");
+    until("the log says so", || bench.log().contains(&killed));
+    assert_eq!(bench.log().matches(&killed).count(), 1);
+    assert_eq!(bench.field("proc", "restarts"), "2");
+    hive.down();
+}
+
+#[test]
+fn a_hive_whose_server_never_answers_does_not_come_up() {
+    let bench = Bench::new();
+    fs::write(bench.path("data/worker.mute"), "").unwrap();
+    let (code, said) = bench.up(&[]).wait();
+    assert_eq!(code, 1);
+    assert!(said.contains("coh up: worker (pid ") && said.ends_with(") does not answer\n"), "{said}");
+}
+
+#[test]
+fn a_status_is_json_where_that_is_asked_for() {
+    let bench = Bench::new();
+    let hive = bench.up(&[]);
+    let status = text(&bench.say("status", &["--json"]).stdout);
+    let lines: Vec<serde_json::Value> =
+        status.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 6);
+    assert_eq!((&lines[0]["name"], &lines[0]["state"]), (&"hive".into(), &"ONLINE".into()));
+    assert_eq!((&lines[1]["name"], &lines[1]["restarts"]), (&"log".into(), &"0".into()));
+    hive.down();
+}
+
+#[test]
 fn a_missing_program_is_named() {
     let bench = Bench::new();
     fs::remove_file(bench.path("bin/procfs")).unwrap();
