@@ -1,11 +1,15 @@
 //! The hive as init sees it: which programs run, which are to be started again and when, how it all
 //! ends. Starts and signals processes; everything else goes in and out through the loop around it.
 
+mod close;
+mod service;
+mod show;
+mod workers;
+
 use crate::mounts;
 use crate::program::{self, Process, Program};
 use crate::restart::{Death, Restarts};
-use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Now, Op, Request, Service};
+use ninep::srv::{Now, Op, Request};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -161,48 +165,6 @@ impl Init {
             failure: None,
             ready: None,
         }
-    }
-
-    // What the files say.
-
-    pub(crate) fn hive(&self) -> String {
-        let state = match self.phase {
-            Phase::Servers | Phase::Door { .. } | Phase::Mount => "BOOTING",
-            Phase::Running if self.kept.iter().any(|kept| kept.is_degraded) => "DEGRADED",
-            Phase::Running => "ONLINE",
-            Phase::Closing { .. } | Phase::Closed => "CLOSING",
-        };
-        let Plan { hive, profile, fingerprint, door, .. } = &self.plan;
-        let mount = self.plan.mount.as_ref().map(|(_, dir)| format!(" mount={}", dir.display()));
-        format!(
-            "hive name={hive} pid={} state={state} since_ms={} door={door}{} profile={profile} manifest={fingerprint}",
-            std::process::id(),
-            self.started.wall_ms,
-            mount.unwrap_or_default(),
-        )
-    }
-
-    pub(crate) fn server_lines(&self) -> impl Iterator<Item = String> {
-        self.kept.iter().map(|kept| {
-            let pid = kept.state.pid().map_or("-".into(), |pid| pid.to_string());
-            let degraded = if kept.is_degraded { " degraded=yes" } else { "" };
-            let (state, restarts) = (kept.state.word(), kept.restarts.count);
-            format!("{} pid={pid} state={state} restarts={restarts}{degraded}", kept.name)
-        })
-    }
-
-    pub(crate) fn worker_lines(&self) -> impl Iterator<Item = String> {
-        let mut workers: Vec<_> = self.workers.iter().collect();
-        // worker-2 before worker-10.
-        workers.sort_by_key(|(id, _)| id.len());
-        workers.into_iter().map(|(id, worker)| {
-            let state = if worker.kill_ms.is_some() { "stopping" } else { "running" };
-            format!("{id} pid={} state={state} program={}", worker.process.pid, worker.program)
-        })
-    }
-
-    pub(crate) fn story(&self) -> &str {
-        &self.story
     }
 
     // What the loop asks.
@@ -422,216 +384,6 @@ impl Init {
             let line = format!("DEGRADED server={name} deaths={deaths} window_s={window} last={how:?}");
             eprintln!("coh up: {line}");
             self.note(&line);
-        }
-    }
-
-    // Workers.
-
-    pub(crate) fn start_worker(
-        &mut self,
-        id: &str,
-        program: &str,
-        config: &str,
-        now: Now,
-    ) -> Result<String, Refusal> {
-        let no = |word, detail: String| Err(Refusal::new(word, detail));
-        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if id.is_empty() || id.len() > 64 || !id.bytes().all(is_plain) {
-            return no(Word::Invalid, "a worker's id is 1..64 of [a-z0-9-]".into());
-        }
-        if !self.plan.worker_programs.iter().any(|known| known == program) {
-            return no(
-                Word::Invalid,
-                format!("{program}: not a program of [workers.programs] in the manifest"),
-            );
-        }
-        if self.phase != Phase::Running && !self.is_booting() {
-            return no(Word::Busy, "the hive is going down".into());
-        }
-        if self.workers.contains_key(id) {
-            return no(Word::Busy, format!("{id} is running"));
-        }
-        if self.workers.len() >= self.plan.workers_max {
-            return no(Word::Quota, format!("{} workers are running", self.workers.len()));
-        }
-        let runs = Program {
-            path: self.plan.bin.join(program),
-            args: Vec::new(),
-            env: Vec::new(),
-            affinity: Vec::new(),
-        };
-        let process = runs.start(Some(config)).map_err(|trouble| Refusal::new(Word::Busy, trouble.0))?;
-        let fields = format!("worker={id} pid={}", process.pid);
-        self.note(&format!(
-            "{fields} started program={program} at_ms={}",
-            now.mono_ms - self.started.mono_ms
-        ));
-        self.workers.insert(id.into(), Worker { process, program: program.into(), kill_ms: None });
-        Ok(fields)
-    }
-
-    pub(crate) fn stop_worker(&mut self, id: &str, now: Now) -> Result<String, Refusal> {
-        let worker = self
-            .workers
-            .get_mut(id)
-            .ok_or_else(|| Refusal::new(Word::NotFound, format!("no process of worker {id}")))?;
-        program::signal(worker.process.pid, Signal::TERM);
-        worker.kill_ms.get_or_insert(now.mono_ms + GRACE_MS);
-        Ok(format!("worker={id} pid={}", worker.process.pid))
-    }
-
-    pub(crate) fn kill(
-        &mut self,
-        name: &str,
-        word: &str,
-        signal: Signal,
-        _now: Now,
-    ) -> Result<String, Refusal> {
-        let names: Vec<_> = self.kept.iter().map(|kept| kept.name).collect();
-        let Some(kept) = self.kept.iter_mut().find(|kept| kept.name == name) else {
-            let detail = format!("no server {name}; there are {}", names.join(" "));
-            return Err(Refusal::new(Word::NotFound, detail));
-        };
-        let Some(pid) = kept.state.pid() else {
-            return Err(Refusal::new(
-                Word::Busy,
-                format!("{name} is not running: state={}", kept.state.word()),
-            ));
-        };
-        kept.is_drill = !matches!(signal, Signal::STOP | Signal::CONT);
-        program::signal(pid, signal);
-        self.note(&format!("server={name} signalled pid={pid} signal={word}"));
-        Ok(format!("server={name} pid={pid} signal={word}"))
-    }
-
-    // The end.
-
-    /// Ends everything: the mount, the workers, the servers in reverse. Asked again, it hurries.
-    pub(crate) fn close(&mut self, why: &str, now: Now) {
-        match self.phase {
-            Phase::Closed => {}
-            Phase::Closing { .. } => {
-                self.phase = Phase::Closing { kill_ms: now.mono_ms };
-                self.tick(now);
-            }
-            _ => {
-                self.note(&format!("closing reason={why:?}"));
-                let servers = self.plan.servers.len();
-                let pids =
-                    |kept: &[Kept]| kept.iter().filter_map(|kept| kept.state.pid()).collect::<Vec<_>>();
-                self.waves.push_back(pids(&self.kept[servers..]));
-                self.waves.push_back(self.workers.values().map(|worker| worker.process.pid).collect());
-                self.waves
-                    .extend(self.kept[..servers].iter().rev().map(|kept| Vec::from_iter(kept.state.pid())));
-                for kept in &mut self.kept {
-                    if matches!(kept.state, State::Waiting { .. }) {
-                        kept.state = State::Absent;
-                    }
-                }
-                self.phase = Phase::Closing { kill_ms: u64::MAX };
-                self.next_wave(now);
-            }
-        }
-    }
-
-    fn next_wave(&mut self, now: Now) {
-        if !matches!(self.phase, Phase::Closing { .. }) {
-            return;
-        }
-        while self.wave.is_empty() {
-            let Some(wave) = self.waves.pop_front() else {
-                self.phase = Phase::Closed;
-                return;
-            };
-            self.wave = wave.into_iter().filter(|pid| self.is_child(*pid)).collect();
-            self.wave.iter().for_each(|pid| program::signal(*pid, Signal::TERM));
-            self.phase = Phase::Closing { kill_ms: now.mono_ms + GRACE_MS };
-        }
-    }
-
-    fn is_child(&self, pid: i32) -> bool {
-        self.kept.iter().any(|kept| kept.state.pid() == Some(pid))
-            || self.workers.values().any(|worker| worker.process.pid == pid)
-    }
-}
-
-impl Service for Init {
-    fn start(&mut self, now: Now) {
-        for i in 0..self.plan.servers.len() {
-            if self.failure.is_none() {
-                self.launch(i, now);
-            }
-        }
-    }
-
-    fn tick(&mut self, now: Now) {
-        for i in 0..self.kept.len() {
-            if matches!(self.kept[i].state, State::Waiting { at_ms } if at_ms <= now.mono_ms) {
-                self.launch(i, now);
-            }
-            self.ask(i, now);
-            let kept = &mut self.kept[i];
-            if kept.is_degraded && !kept.restarts.is_degraded(now.mono_ms) {
-                kept.is_degraded = false;
-                let line = format!("recovered server={}", kept.name);
-                self.note(&line);
-            }
-        }
-        for worker in self.workers.values_mut() {
-            if worker.kill_ms.is_some_and(|at| at <= now.mono_ms) {
-                worker.kill_ms = Some(u64::MAX);
-                program::signal(worker.process.pid, Signal::KILL);
-            }
-        }
-        match self.phase {
-            Phase::Closing { kill_ms } if kill_ms <= now.mono_ms => {
-                self.wave.iter().for_each(|pid| program::signal(*pid, Signal::KILL));
-                self.phase = Phase::Closing { kill_ms: u64::MAX };
-            }
-            Phase::Door { .. } if now.mono_ms >= self.started.mono_ms + 2 * ANSWER_MS => {
-                self.fail(format!("{} does not let its queen in", self.plan.door), now);
-            }
-            _ => {}
-        }
-    }
-
-    fn deadline_ms(&self) -> Option<u64> {
-        let kept = self.kept.iter().flat_map(|kept| {
-            let at = match kept.state {
-                State::Waiting { at_ms } => Some(at_ms),
-                State::Starting { since_ms, ask_ms, .. } => {
-                    Some(ask_ms.map_or(since_ms + ANSWER_MS, |at| at.min(since_ms + ANSWER_MS)))
-                }
-                State::Absent | State::Up { .. } => None,
-            };
-            let recovers = kept.restarts.recovers_ms().filter(|_| kept.is_degraded);
-            [at, recovers].into_iter().flatten()
-        });
-        let phase = match self.phase {
-            Phase::Closing { kill_ms } => Some(kill_ms),
-            Phase::Door { ask_ms } => Some(ask_ms.min(self.started.mono_ms + 2 * ANSWER_MS)),
-            _ => None,
-        };
-        let workers = self.workers.values().filter_map(|worker| worker.kill_ms);
-        kept.chain(phase).chain(workers).filter(|at| *at != u64::MAX).min()
-    }
-
-    fn outbox(&mut self) -> Vec<Request> {
-        std::mem::take(&mut self.outbox)
-    }
-
-    fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
-        let Some(i) = id.checked_sub(ASKED).map(|i| i as usize).filter(|i| *i < self.kept.len()) else {
-            return;
-        };
-        match answer {
-            Err(refusal) if refusal.word == Word::Busy => {
-                if let State::Starting { ask_ms, .. } = &mut self.kept[i].state {
-                    *ask_ms = Some(now.mono_ms + ASK_MS);
-                }
-            }
-            // Any other answer is one: it is there and speaks the protocol.
-            _ => self.up(i, now),
         }
     }
 }

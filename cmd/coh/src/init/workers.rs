@@ -1,0 +1,86 @@
+//! Workers, and what an operator does to servers.
+
+use super::{GRACE_MS, Init, Phase, Worker};
+use crate::program::{self, Program};
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::Now;
+use rustix::process::Signal;
+
+impl Init {
+    pub(crate) fn start_worker(
+        &mut self,
+        id: &str,
+        program: &str,
+        config: &str,
+        now: Now,
+    ) -> Result<String, Refusal> {
+        let no = |word, detail: String| Err(Refusal::new(word, detail));
+        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if id.is_empty() || id.len() > 64 || !id.bytes().all(is_plain) {
+            return no(Word::Invalid, "a worker's id is 1..64 of [a-z0-9-]".into());
+        }
+        if !self.plan.worker_programs.iter().any(|known| known == program) {
+            return no(
+                Word::Invalid,
+                format!("{program}: not a program of [workers.programs] in the manifest"),
+            );
+        }
+        if self.phase != Phase::Running && !self.is_booting() {
+            return no(Word::Busy, "the hive is going down".into());
+        }
+        if self.workers.contains_key(id) {
+            return no(Word::Busy, format!("{id} is running"));
+        }
+        if self.workers.len() >= self.plan.workers_max {
+            return no(Word::Quota, format!("{} workers are running", self.workers.len()));
+        }
+        let runs = Program {
+            path: self.plan.bin.join(program),
+            args: Vec::new(),
+            env: Vec::new(),
+            affinity: Vec::new(),
+        };
+        let process = runs.start(Some(config)).map_err(|trouble| Refusal::new(Word::Busy, trouble.0))?;
+        let fields = format!("worker={id} pid={}", process.pid);
+        self.note(&format!(
+            "{fields} started program={program} at_ms={}",
+            now.mono_ms - self.started.mono_ms
+        ));
+        self.workers.insert(id.into(), Worker { process, program: program.into(), kill_ms: None });
+        Ok(fields)
+    }
+
+    pub(crate) fn stop_worker(&mut self, id: &str, now: Now) -> Result<String, Refusal> {
+        let worker = self
+            .workers
+            .get_mut(id)
+            .ok_or_else(|| Refusal::new(Word::NotFound, format!("no process of worker {id}")))?;
+        program::signal(worker.process.pid, Signal::TERM);
+        worker.kill_ms.get_or_insert(now.mono_ms + GRACE_MS);
+        Ok(format!("worker={id} pid={}", worker.process.pid))
+    }
+
+    pub(crate) fn kill(
+        &mut self,
+        name: &str,
+        word: &str,
+        signal: Signal,
+        _now: Now,
+    ) -> Result<String, Refusal> {
+        let names: Vec<_> = self.kept.iter().map(|kept| kept.name).collect();
+        let Some(kept) = self.kept.iter_mut().find(|kept| kept.name == name) else {
+            let detail = format!("no server {name}; there are {}", names.join(" "));
+            return Err(Refusal::new(Word::NotFound, detail));
+        };
+        let Some(pid) = kept.state.pid() else {
+            return Err(Refusal::new(
+                Word::Busy,
+                format!("{name} is not running: state={}", kept.state.word()),
+            ));
+        };
+        kept.is_drill = !matches!(signal, Signal::STOP | Signal::CONT);
+        program::signal(pid, signal);
+        self.note(&format!("server={name} signalled pid={pid} signal={word}"));
+        Ok(format!("server={name} pid={pid} signal={word}"))
+    }
+}
