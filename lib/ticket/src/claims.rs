@@ -215,6 +215,30 @@ pub struct Grant {
     pub scopes: Vec<Scope>,
     /// What may be moved.
     pub quota: Quota,
+    /// What each block set, the first one's first: use is charged to all of them.
+    pub levels: Vec<Level>,
+}
+
+/// What one block of a ticket set. A ticket made from it in several ways has one account here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Level {
+    /// Names the account among those of the ticket's id.
+    pub(crate) key: [u8; 16],
+    /// The end of everything made from this block.
+    pub(crate) expires_ms: u64,
+    pub(crate) budget: Budget,
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) quota: Quota,
+}
+
+impl Level {
+    /// Is there anything here that use could spend?
+    pub(crate) fn is_limited(&self) -> bool {
+        self.budget.ops.is_some()
+            || self.budget.ttl_s.is_some()
+            || self.quota.bandwidth_bytes.is_some()
+            || self.scopes.iter().any(|scope| scope.rate_per_s > 0)
+    }
 }
 
 fn smaller(new: Option<u64>, old: Option<u64>, what: &'static str) -> Result<Option<u64>, TicketError> {
@@ -227,7 +251,7 @@ fn smaller(new: Option<u64>, old: Option<u64>, what: &'static str) -> Result<Opt
 
 impl Grant {
     /// Takes away what `less` says; refuses what would add.
-    pub(crate) fn narrow(mut self, less: &Attenuation) -> Result<Grant, TicketError> {
+    pub(crate) fn narrow(mut self, less: &Attenuation, key: [u8; 16]) -> Result<Grant, TicketError> {
         if let Some(expires_ms) = less.expires_ms {
             if expires_ms > self.expires_ms {
                 return Err(TicketError::Widens("expiry"));
@@ -264,6 +288,13 @@ impl Grant {
                 cursor_advances: smaller(new.cursor_advances, old.cursor_advances, "quota")?,
             };
         }
+        self.levels.push(Level {
+            key,
+            expires_ms: self.expires_ms,
+            budget: less.budget.unwrap_or_default(),
+            scopes: less.scopes.clone().unwrap_or_default(),
+            quota: less.quota.unwrap_or_default(),
+        });
         Ok(self)
     }
 

@@ -9,6 +9,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod account;
 mod block;
 mod claims;
 mod error;
@@ -17,7 +18,8 @@ mod key;
 mod meter;
 mod token;
 
-pub use claims::{Attenuation, Bounds, Budget, Claims, Grant, Quota, Role, Scope, Verbs};
+pub use account::Accounts;
+pub use claims::{Attenuation, Bounds, Budget, Claims, Grant, Level, Quota, Role, Scope, Verbs};
 pub use error::TicketError;
 pub use guard::{Revocations, Throttle};
 pub use key::{IssuerKey, Keys};

@@ -1,8 +1,10 @@
 //! What is left of a ticket while it is in use: plain numbers, looked at on every request (spec 3.2).
 
-use crate::claims::{Grant, Verbs, within};
-use alloc::string::String;
+use crate::account::Account;
+use crate::claims::{Grant, Scope, Verbs, within};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::fmt;
 
 /// What a request does.
@@ -12,6 +14,15 @@ pub enum Verb {
     Read,
     /// Changes.
     Write,
+}
+
+impl Verb {
+    pub(crate) fn fits_in(self, verbs: Verbs) -> bool {
+        match self {
+            Verb::Read => verbs.has_read(),
+            Verb::Write => verbs.has_write(),
+        }
+    }
 }
 
 /// Why a request is refused.
@@ -44,57 +55,48 @@ impl fmt::Display for Refused {
     }
 }
 
-/// A scope in use. Tokens are thousandths of a request, so that a slow rate refills evenly.
-#[derive(Debug, Clone)]
-struct Metered {
-    path: String,
-    verbs: Verbs,
-    rate_per_s: u64,
-    tokens: u64,
-    filled_ms: u64,
-}
-
-/// One ticket's account, shared by all of its sessions. Times are milliseconds since the Unix epoch.
+/// What one session may still do. Its accounts are shared with every session of a ticket that has the
+/// same blocks, so that neither coming again nor narrowing again begins anything anew. Times are
+/// milliseconds since the Unix epoch.
 #[derive(Debug, Clone)]
 pub struct Meter {
     expires_ms: u64,
-    ops_left: Option<u64>,
-    bytes_left: Option<u64>,
-    scopes: Vec<Metered>,
+    scopes: Vec<Scope>,
+    accounts: Vec<Rc<RefCell<Account>>>,
 }
 
 impl Meter {
-    /// The account of a ticket that is shown for the first time.
+    /// Fresh accounts, of a ticket that is shown for the first time and never again; what is shown
+    /// more than once is opened in [`crate::Accounts`].
     pub fn new(grant: &Grant, now_ms: u64) -> Meter {
-        let ttl_ms = grant.budget.ttl_s.map_or(u64::MAX, |s| now_ms.saturating_add(s.saturating_mul(1000)));
-        let scopes = grant.scopes.iter().map(|scope| Metered {
-            path: scope.path.clone(),
-            verbs: scope.verbs,
-            rate_per_s: scope.rate_per_s.into(),
-            tokens: u64::from(scope.rate_per_s) * 1000,
-            filled_ms: now_ms,
-        });
+        let accounts = grant.levels.iter().map(|level| Rc::new(RefCell::new(Account::new(level, now_ms))));
+        Meter::over(grant, accounts.collect())
+    }
+
+    pub(crate) fn over(grant: &Grant, accounts: Vec<Rc<RefCell<Account>>>) -> Meter {
+        let ends_ms = accounts.iter().map(|account| account.borrow().ends_ms).min();
         Meter {
-            expires_ms: grant.expires_ms.min(ttl_ms),
-            ops_left: grant.budget.ops,
-            bytes_left: grant.quota.bandwidth_bytes,
-            scopes: scopes.collect(),
+            expires_ms: ends_ms.map_or(grant.expires_ms, |ends_ms| ends_ms.min(grant.expires_ms)),
+            scopes: grant.scopes.clone(),
+            accounts,
         }
     }
 
-    /// When its sessions end: the ticket's expiry, or the end of its time to live.
+    /// When the session ends: the ticket's expiry, or the end of its time to live.
     pub fn expires_ms(&self) -> u64 {
         self.expires_ms
     }
 
-    /// Requests that are left; None: any number.
+    /// Requests that the first block leaves; None: any number.
     pub fn ops_left(&self) -> Option<u64> {
-        self.ops_left
+        self.accounts.first().and_then(|account| account.borrow().ops_left)
     }
 
-    /// Gives it so many requests from now on.
+    /// Gives the ticket so many requests from now on.
     pub fn set_ops(&mut self, ops: u64) {
-        self.ops_left = Some(ops);
+        if let Some(account) = self.accounts.first() {
+            account.borrow_mut().ops_left = Some(ops);
+        }
     }
 
     /// Accounts for one request that moves `bytes`, or says why it may not be made; a refused one
@@ -103,77 +105,52 @@ impl Meter {
         if now_ms >= self.expires_ms {
             return Err(Refused::Expired);
         }
-        if self.ops_left == Some(0) {
-            return Err(Refused::Ops);
-        }
-        if self.bytes_left.is_some_and(|left| left == 0 || left < bytes) {
-            return Err(Refused::Bytes);
-        }
         if !self.scopes.is_empty() {
-            self.charge_scope(path, verb, now_ms)?;
+            self.find_scope(path, verb)?;
         }
-        if let Some(left) = &mut self.ops_left {
-            *left -= 1;
+        for account in &self.accounts {
+            account.borrow_mut().check(path, verb, bytes, now_ms)?;
         }
-        self.spend(bytes);
+        for account in &self.accounts {
+            account.borrow_mut().take(path, verb, bytes);
+        }
         Ok(())
     }
 
     /// Accounts for bytes that an answer has brought.
     pub fn spend(&mut self, bytes: u64) {
-        if let Some(left) = &mut self.bytes_left {
-            *left = left.saturating_sub(bytes);
+        for account in &self.accounts {
+            account.borrow_mut().spend(bytes);
         }
     }
 
-    fn charge_scope(&mut self, path: &str, verb: Verb, now_ms: u64) -> Result<(), Refused> {
+    fn find_scope(&self, path: &str, verb: Verb) -> Result<(), Refused> {
         let mut refused = Refused::Scope;
-        for scope in self.scopes.iter_mut().filter(|scope| within(path, &scope.path)) {
-            let fits = match verb {
-                Verb::Read => scope.verbs.has_read(),
-                Verb::Write => scope.verbs.has_write(),
-            };
-            if !fits {
-                if refused == Refused::Scope {
-                    refused = Refused::Verb;
-                }
-                continue;
-            }
-            if scope.take(now_ms) {
+        for scope in self.scopes.iter().filter(|scope| within(path, &scope.path)) {
+            if verb.fits_in(scope.verbs) {
                 return Ok(());
             }
-            refused = Refused::Rate;
+            refused = Refused::Verb;
         }
         Err(refused)
-    }
-}
-
-impl Metered {
-    fn take(&mut self, now_ms: u64) -> bool {
-        if self.rate_per_s == 0 {
-            return true;
-        }
-        let elapsed_ms = now_ms.saturating_sub(self.filled_ms);
-        let full = self.rate_per_s * 1000;
-        self.tokens = self.tokens.saturating_add(elapsed_ms.saturating_mul(self.rate_per_s)).min(full);
-        // A clock that went back refills nothing until it has caught up.
-        self.filled_ms = self.filled_ms.max(now_ms);
-        if self.tokens < 1000 {
-            return false;
-        }
-        self.tokens -= 1000;
-        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::{Budget, Quota, Role, Scope};
+    use crate::claims::{Budget, Level, Quota, Role};
+    use alloc::string::String;
     use alloc::vec;
 
     fn grant(scopes: Vec<Scope>) -> Grant {
+        limited(scopes, Budget::default(), Quota::default())
+    }
+
+    fn limited(scopes: Vec<Scope>, budget: Budget, quota: Quota) -> Grant {
+        let level = Level { key: [0; 16], expires_ms: 10_000, budget, scopes: scopes.clone(), quota };
         Grant {
+            levels: vec![level],
             id: "00".into(),
             hive: "hive".into(),
             key: "k".into(),
@@ -181,9 +158,9 @@ mod tests {
             subject: String::new(),
             issued_ms: 0,
             expires_ms: 10_000,
-            budget: Budget::default(),
+            budget,
             scopes,
-            quota: Quota::default(),
+            quota,
         }
     }
 
@@ -213,20 +190,20 @@ mod tests {
 
     #[test]
     fn operations_and_bytes_are_spent_once() {
-        let mut grant = grant(vec![]);
-        grant.budget.ops = Some(3);
-        grant.quota.bandwidth_bytes = Some(10);
-        grant.budget.ttl_s = Some(5);
+        let budget = Budget { ops: Some(3), ttl_s: Some(5), ..Budget::default() };
+        let quota = Quota { bandwidth_bytes: Some(10), ..Quota::default() };
+        let grant = limited(vec![], budget, quota);
         let mut meter = Meter::new(&grant, 1000);
         assert_eq!(meter.expires_ms(), 6000);
         assert_eq!(meter.charge("/", Verb::Write, 8, 1000), Ok(()));
         assert_eq!(meter.charge("/", Verb::Write, 3, 1000), Err(Refused::Bytes));
         meter.spend(1);
         assert_eq!(meter.charge("/", Verb::Write, 1, 1000), Ok(()));
-        meter.bytes_left = None;
-        assert_eq!(meter.charge("/", Verb::Read, 0, 1000), Ok(()));
+        assert_eq!(meter.charge("/", Verb::Read, 0, 1000), Err(Refused::Bytes));
+        let mut meter = Meter::new(&limited(vec![], budget, Quota::default()), 1000);
+        for _ in 0..3 {
+            assert_eq!(meter.charge("/", Verb::Read, 0, 1000), Ok(()));
+        }
         assert_eq!(meter.charge("/", Verb::Read, 0, 1000), Err(Refused::Ops));
-        meter.set_ops(1);
-        assert_eq!(meter.charge("/", Verb::Read, 0, 1000), Ok(()));
     }
 }

@@ -3,13 +3,14 @@
 
 use crate::TicketError;
 use crate::block::Block;
-use crate::claims::{Attenuation, Bounds, Claims, Grant, check_scope, check_subject};
+use crate::claims::{Attenuation, Bounds, Claims, Grant, Level, check_scope, check_subject};
 use crate::key::{IssuerKey, Keys};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -218,16 +219,25 @@ impl Token {
     /// The blocks taken together, each no wider than those before it.
     fn fold(&self) -> Result<Grant, TicketError> {
         let mut grant: Option<Grant> = None;
-        for (bytes, _) in &self.blocks {
+        for (bytes, signature) in &self.blocks {
             let block = Block::decode(bytes)?;
             block.scopes.iter().flatten().try_for_each(check_scope)?;
             grant = Some(match grant {
                 None => first(block)?,
-                Some(grant) => grant.narrow(&further(block)?)?,
+                Some(grant) => grant.narrow(&further(block)?, level_key(signature, bytes))?,
             });
         }
         grant.ok_or(TicketError::Form)
     }
+}
+
+/// What the account of a further block goes by. The block is in it, since who signs can make two
+/// signatures begin alike.
+fn level_key(signature: &[u8; 64], block: &[u8]) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(signature).chain_update(block).finalize();
+    let mut key = [0; 16];
+    key.copy_from_slice(&digest[..16]);
+    key
 }
 
 fn first(block: Block) -> Result<Grant, TicketError> {
@@ -240,17 +250,26 @@ fn first(block: Block) -> Result<Grant, TicketError> {
     if role.is_worker() || !subject.is_empty() {
         check_subject(&subject)?;
     }
+    let id = block.id.ok_or(absent("id"))?;
+    let level = Level {
+        key: id,
+        expires_ms: block.expires_ms.ok_or(absent("expires_ms"))?,
+        budget: block.budget.unwrap_or_default(),
+        scopes: block.scopes.unwrap_or_default(),
+        quota: block.quota.unwrap_or_default(),
+    };
     Ok(Grant {
-        id: block.id.ok_or(absent("id"))?.iter().map(|b| format!("{b:02x}")).collect(),
+        id: id.iter().map(|b| format!("{b:02x}")).collect(),
         hive: block.hive.ok_or(absent("hive"))?,
         key: block.key.ok_or(absent("key"))?,
         role,
         subject,
         issued_ms: block.issued_ms.ok_or(absent("issued_ms"))?,
-        expires_ms: block.expires_ms.ok_or(absent("expires_ms"))?,
-        budget: block.budget.unwrap_or_default(),
-        scopes: block.scopes.unwrap_or_default(),
-        quota: block.quota.unwrap_or_default(),
+        expires_ms: level.expires_ms,
+        budget: level.budget,
+        scopes: level.scopes.clone(),
+        quota: level.quota,
+        levels: Vec::from([level]),
     })
 }
 
