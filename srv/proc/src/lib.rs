@@ -24,7 +24,7 @@ const SCRIPTS: &[(&str, &str)] = &[
 ];
 
 /// How long to leave init alone that has not finished its boot.
-const ASK_AGAIN_MS: u64 = 100;
+const ASK_AGAIN_MS: u64 = 5;
 
 /// The tree:
 ///
