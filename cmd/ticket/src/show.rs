@@ -11,7 +11,7 @@ pub(crate) fn show(token: &Token, as_json: bool, out: &mut Out) -> Result<(), Tr
     if as_json {
         return out.json(&value(&grant, is_sealed));
     }
-    let Grant { id, hive, key, role, subject, issued_ms, expires_ms, budget, scopes, quota } = &grant;
+    let Grant { id, hive, key, role, subject, issued_ms, expires_ms, budget, scopes, quota, .. } = &grant;
     out.line(format!("id       {id}"))?;
     out.line(format!("hive     {hive}"))?;
     out.line(format!("role     {}", role.as_str()))?;
