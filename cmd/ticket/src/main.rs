@@ -30,13 +30,13 @@ enum Verb {
     Narrow(Narrow),
     /// Make a ticket that cannot be narrowed any more
     Seal {
-        /// The ticket; - reads it from standard input
-        ticket: String,
+        /// The ticket; - reads it from standard input [$COH_TICKET]
+        ticket: Option<String>,
     },
     /// Print what a ticket claims, never its proof
     Show {
-        /// The ticket; - reads it from standard input
-        ticket: String,
+        /// The ticket; - reads it from standard input [$COH_TICKET]
+        ticket: Option<String>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -92,8 +92,8 @@ struct Mint {
 
 #[derive(Args)]
 struct Narrow {
-    /// The ticket; - reads it from standard input
-    ticket: String,
+    /// The ticket; - reads it from standard input [$COH_TICKET]
+    ticket: Option<String>,
     /// observer, where the ticket is a queen's
     #[arg(long)]
     role: Option<Role>,
@@ -134,8 +134,8 @@ fn main() -> ExitCode {
     cohcmd::main(|options: Options, out: &mut Out| match options.verb {
         Verb::Mint(mint) => out.line(&*minted(&mint)?.reveal()),
         Verb::Narrow(narrow) => out.line(&*narrowed(&narrow)?.reveal()),
-        Verb::Seal { ticket } => out.line(&*read(&ticket)?.seal().map_err(said)?.reveal()),
-        Verb::Show { ticket, json } => show::show(&read(&ticket)?, json, out),
+        Verb::Seal { ticket } => out.line(&*read(ticket.as_deref())?.seal().map_err(said)?.reveal()),
+        Verb::Show { ticket, json } => show::show(&read(ticket.as_deref())?, json, out),
         Verb::Revoke { id, hive } => {
             let command = json!({"revoke": id}).to_string();
             hive.find()?.write_lines("/queen/ctl", std::iter::once(Ok(command)), |ack| out.line(ack))
@@ -177,20 +177,25 @@ fn narrowed(narrow: &Narrow) -> Result<Token, Trouble> {
         role: narrow.role,
         note: narrow.note.clone(),
     };
-    read(&narrow.ticket)?.narrow(&less, random()?).map_err(said)
+    read(narrow.ticket.as_deref())?.narrow(&less, random()?).map_err(said)
 }
 
-/// A ticket of the command line, where it can be seen by others, or of standard input, where not.
-fn read(argument: &str) -> Result<Token, Trouble> {
+/// A ticket of the command line, where others can see it; of standard input or the environment, where not.
+fn read(argument: Option<&str>) -> Result<Token, Trouble> {
     let mut text = Zeroizing::new(String::new());
-    if argument == "-" {
-        let most = ticket::MAX_LEN as u64 + 2;
-        std::io::stdin()
-            .take(most)
-            .read_to_string(&mut text)
-            .map_err(|error| Trouble::failed(format!("standard input: {error}")))?;
-    } else {
-        text.push_str(argument);
+    match argument {
+        Some("-") => {
+            let most = ticket::MAX_LEN as u64 + 2;
+            std::io::stdin()
+                .take(most)
+                .read_to_string(&mut text)
+                .map_err(|error| Trouble::failed(format!("standard input: {error}")))?;
+        }
+        Some(argument) => text.push_str(argument),
+        None => {
+            let shown = std::env::var("COH_TICKET");
+            *text = shown.map_err(|_| Trouble::Usage("name a ticket or -, or set COH_TICKET".into()))?;
+        }
     }
     Token::parse(text.trim()).map_err(said)
 }
