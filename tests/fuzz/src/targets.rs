@@ -112,7 +112,8 @@ fn engine(input: &[u8]) {
     if engine.feed(conn, input, now).is_some() {
         let asked = split(input, input.len().max(1)).len();
         let answered = split(engine.output(conn), usize::MAX).len() - before;
-        assert!(answered <= asked, "{answered} answers to {asked} requests");
+        // A frame beyond a smaller msize that was agreed on is refused before all of it is there.
+        assert!(answered <= asked + 1, "{answered} answers to {asked} requests");
     }
 }
 
