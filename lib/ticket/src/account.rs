@@ -16,7 +16,7 @@ const LEVELS_MAX: usize = 64;
 /// What one block leaves.
 #[derive(Debug)]
 pub(crate) struct Account {
-    pub(crate) ops_left: Option<u64>,
+    ops_left: Option<u64>,
     bytes_left: Option<u64>,
     /// The end of the time to live, which began when it was opened.
     pub(crate) ends_ms: u64,

@@ -87,18 +87,6 @@ impl Meter {
         self.expires_ms
     }
 
-    /// Requests that the first block leaves; None: any number.
-    pub fn ops_left(&self) -> Option<u64> {
-        self.accounts.first().and_then(|account| account.borrow().ops_left)
-    }
-
-    /// Gives the ticket so many requests from now on.
-    pub fn set_ops(&mut self, ops: u64) {
-        if let Some(account) = self.accounts.first() {
-            account.borrow_mut().ops_left = Some(ops);
-        }
-    }
-
     /// Accounts for one request that moves `bytes`, or says why it may not be made; a refused one
     /// costs nothing.
     pub fn charge(&mut self, path: &str, verb: Verb, bytes: u64, now_ms: u64) -> Result<(), Refused> {

@@ -8,13 +8,10 @@ use ninep::wire::{NOFID, Qid};
 use ns::{Table, Vars, shard_label};
 use std::cell::RefCell;
 use std::rc::Rc;
-use ticket::{Bounds, Grant, Keys, Meter, Refused, Revocations, Role, Throttle, Token};
+use ticket::{Bounds, Grant, Keys, Refused, Revocations, Role, Throttle, Token};
 
 /// Opens the stream to a server when the door first needs it; says whether it is open.
 pub type Dial = Box<dyn FnMut(u16, &str) -> bool>;
-
-/// Tickets whose use is accounted for at once.
-const METERS_MAX: usize = 1 << 16;
 
 /// What the door knows about tickets.
 pub struct Admission {
@@ -240,6 +237,7 @@ impl Door {
         public.owner = uname.to_string();
         public.table = table;
         public.shard = shard;
+        public.is_scoped = session.ticket.as_ref().is_some_and(|held| !held.scopes.is_empty());
         drop(public);
         let ticket = session.ticket.as_ref().map_or("none", |held| &held.id);
         self.log.push(format!(
@@ -249,27 +247,16 @@ impl Door {
         Ok(())
     }
 
-    /// The meter of a ticket outlives its sessions: to come again is not to begin again.
+    /// The accounts of a ticket outlive its sessions: to come again is not to begin again.
     fn hold(&mut self, grant: Grant) -> Result<Held, Refusal> {
         let id: Rc<str> = Rc::from(&*grant.id);
-        let mut facts = self.facts.borrow_mut();
         let now_ms = self.now.wall_ms;
-        if facts.meters.len() >= METERS_MAX {
-            facts.meters.retain(|_, meter| meter.borrow().expires_ms() > now_ms);
-        }
-        let meter = match facts.meters.get(&id) {
-            Some(meter) => Rc::clone(meter),
-            None if facts.meters.len() >= METERS_MAX => {
-                return Err(Refusal::new(Word::Busy, "too many tickets are in use"));
-            }
-            None => Rc::new(RefCell::new(Meter::new(&grant, now_ms))),
-        };
-        facts.meters.insert(Rc::clone(&id), Rc::clone(&meter));
-        drop(facts);
+        let meter = self.facts.borrow_mut().accounts.open(&grant, now_ms);
+        let meter = meter.ok_or_else(|| Refusal::new(Word::Busy, "too many tickets are in use"))?;
         let scopes = grant.scopes.iter().map(|scope| Rc::from(&*scope.path)).collect();
-        let expires_ms = meter.borrow().expires_ms();
+        let expires_ms = meter.expires_ms();
         self.wake_at(self.now.mono_ms.saturating_add(expires_ms.saturating_sub(now_ms)));
-        Ok(Held { id, meter, scopes, expires_ms })
+        Ok(Held { id, meter: RefCell::new(meter), scopes, expires_ms })
     }
 
     fn table_for(&mut self, role: Role, subject: &str) -> Result<Rc<Table>, Refusal> {

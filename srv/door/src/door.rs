@@ -133,6 +133,7 @@ impl Door {
             errstr: String::new(),
             table: self.empty_table(),
             shard: None,
+            is_scoped: false,
         }));
         self.facts.borrow_mut().sessions.insert(number, Rc::clone(&public));
         self.wake_at(self.now.mono_ms + u64::from(self.limits.handshake_s) * 1000);

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
-use ticket::Meter;
+use ticket::Accounts;
 
 /// Where a session is in its life (spec 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(crate) struct Public {
     pub(crate) table: Rc<Table>,
     /// The shard of a worker's session.
     pub(crate) shard: Option<u8>,
+    /// Its ticket has scopes: they are about the paths of the role's own name space, which stays.
+    pub(crate) is_scoped: bool,
 }
 
 /// A command that another server of the hive gave the door.
@@ -88,8 +90,8 @@ pub(crate) struct Facts {
     /// Servers of this hive that a mount may name.
     pub(crate) servers: Vec<String>,
     pub(crate) orders: Vec<Order>,
-    /// One meter a ticket, shared by its sessions.
-    pub(crate) meters: BTreeMap<Rc<str>, Rc<RefCell<Meter>>>,
+    /// What tickets have used up, shared by their sessions.
+    pub(crate) accounts: Accounts,
     /// What the door asks of other servers.
     pub(crate) outbox: Vec<Request>,
 }

@@ -178,6 +178,10 @@ fn change(
 ) -> Result<(), Refusal> {
     let mut facts = own.facts.borrow_mut();
     let session = Rc::clone(facts.sessions.get(&id).ok_or(Word::NotFound)?);
+    if session.borrow().is_scoped {
+        let detail = "a ticket with scopes does not change its name space: it could move things into them";
+        return Err(Refusal::new(Word::Permission, detail));
+    }
     let mut table = (*session.borrow().table).clone();
     edit(&mut table, &facts.servers)?;
     session.borrow_mut().table = Rc::new(table);
@@ -226,10 +230,8 @@ struct Mount {
 
 /// Operations that tickets have left, `<ticket> <ops>` a line.
 fn left(own: &Own, _: &Call, out: &mut String) -> Result<(), Refusal> {
-    for (id, meter) in &own.facts.borrow().meters {
-        if let Some(ops) = meter.borrow().ops_left() {
-            line(writeln!(out, "{id} {ops}"))?;
-        }
+    for (id, ops) in own.facts.borrow().accounts.ops_left() {
+        line(writeln!(out, "{id} {ops}"))?;
     }
     Ok(())
 }
@@ -243,11 +245,7 @@ fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
             ("REVOKE", Ok(()))
         }
         Ok(Command::Budget(Budget { ticket, ops })) => {
-            let meter = own.facts.borrow().meters.get(ticket.as_str()).cloned();
-            // A ticket that nobody has shown yet has all that it was minted with.
-            if let Some(meter) = meter {
-                meter.borrow_mut().set_ops(ops);
-            }
+            own.facts.borrow_mut().accounts.set_ops(&ticket, ops);
             ("BUDGET", Ok(()))
         }
         Ok(Command::Bind(Bind { session, from, to })) => {

@@ -118,7 +118,7 @@ pub(crate) struct Session {
 /// A ticket that a session has shown.
 pub(crate) struct Held {
     pub(crate) id: Rc<str>,
-    pub(crate) meter: Rc<RefCell<Meter>>,
+    pub(crate) meter: RefCell<Meter>,
     pub(crate) scopes: Rc<[Rc<str>]>,
     pub(crate) expires_ms: u64,
 }

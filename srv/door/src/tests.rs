@@ -4,6 +4,7 @@
 mod isolation;
 mod limits;
 mod routing;
+mod tickets;
 
 use crate::{Admission, Door, Own, Rules, Turn};
 use manifest::{Fids, Manifest, Overflow};
