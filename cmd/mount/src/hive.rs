@@ -31,6 +31,8 @@ struct Open {
     path: String,
     /// The entries of a directory, once read.
     entries: Option<Arc<Vec<Entry>>>,
+    /// A failure behind data that was given: the next read's answer.
+    failed: Option<i32>,
 }
 
 /// One entry of a directory.
@@ -221,7 +223,7 @@ impl Hive {
             match opened {
                 Ok(fid) => {
                     let handle = self.next.fetch_add(1, Ordering::Relaxed);
-                    let open = Open { conn, fid, path: path.into(), entries: None };
+                    let open = Open { conn, fid, path: path.into(), entries: None, failed: None };
                     lock(&self.open).insert(handle, open);
                     return Ok(handle);
                 }
@@ -237,28 +239,44 @@ impl Hive {
         }
     }
 
-    /// At most `size` bytes: what is there, up to the first short answer.
+    /// At most `size` bytes: what is there, up to the first short answer. A failure behind data is
+    /// kept for the next read: a ring says only once that it has overtaken its reader.
     pub(crate) fn read(&self, handle: u64, offset: u64, size: u32) -> Done<Vec<u8>> {
-        self.by_handle(handle, |conn, fid| {
-            let most = conn.msize() - READ_OVERHEAD;
-            let mut all = Vec::with_capacity(size.min(most) as usize);
-            while all.len() < size as usize {
-                let count = (size - all.len() as u32).min(most);
-                let asked = Tmsg::Read { fid, offset: offset + all.len() as u64, count };
-                let frame = match conn.call(&asked, DEADLINE) {
-                    Ok(frame) => frame,
-                    // What was read before a failure is given first; the failure comes again.
-                    Err(_) if !all.is_empty() => break,
-                    Err(error) => return Err(error),
-                };
-                let Ok((_, Rmsg::Read { data })) = wire::decode_r(&frame) else { break };
-                all.extend_from_slice(&data[..data.len().min(count as usize)]);
-                if data.len() < count as usize {
+        if let Some(number) = lock(&self.open).get_mut(&handle).and_then(|open| open.failed.take()) {
+            return Err(number);
+        }
+        let mut all = Vec::new();
+        while all.len() < size as usize {
+            let at = offset + all.len() as u64;
+            match self.read_some(handle, at, size - all.len() as u32) {
+                Ok((data, is_full)) => {
+                    all.extend(data);
+                    if !is_full {
+                        break;
+                    }
+                }
+                Err(number) if all.is_empty() => return Err(number),
+                Err(number) => {
+                    if let Some(open) = lock(&self.open).get_mut(&handle) {
+                        open.failed = Some(number);
+                    }
                     break;
                 }
             }
-            Ok(all)
-        })
+        }
+        Ok(all)
+    }
+
+    /// One Tread, and whether it brought all that it asked for.
+    fn read_some(&self, handle: u64, offset: u64, size: u32) -> Done<(Vec<u8>, bool)> {
+        let (frame, count) = self.by_handle(handle, |conn, fid| {
+            let count = size.min(conn.msize() - READ_OVERHEAD);
+            conn.call(&Tmsg::Read { fid, offset, count }, DEADLINE).map(|frame| (frame, count as usize))
+        })?;
+        match decoded(&frame)? {
+            Rmsg::Read { data } => Ok((data[..data.len().min(count)].to_vec(), data.len() >= count)),
+            _ => Err(EIO),
+        }
     }
 
     /// One write is one Twrite, and so one record or one set of commands, up to msize.

@@ -86,7 +86,7 @@ impl SharedConn {
         let conn = Conn::dial(addr, who)?;
         let msize = conn.msize();
         let (stream, client) = conn.into_parts();
-        stream.set_deadline(None)?;
+        stream.read_for_ever()?;
         let (reader, shut) = (stream.second()?, stream.second()?);
         let state = State { client, writer: stream, waiters: HashMap::new(), is_lost: false };
         let inner = Arc::new(Inner { state: Mutex::new(state), room: std::sync::Condvar::new(), shut });
@@ -174,7 +174,9 @@ fn push(state: &mut State) -> Result<(), DialError> {
     let bytes = state.client.output().to_vec();
     state.client.consume(bytes.len());
     if let Err(error) = state.writer.write_all(&bytes) {
+        // Half a frame may be out: nothing that follows would be understood.
         state.is_lost = true;
+        state.writer.shut();
         return Err(DialError::Io(error));
     }
     Ok(())

@@ -49,6 +49,15 @@ impl Stream {
         }
     }
 
+    /// Reads wait for ever, as a thread that only reads does; writes keep their deadline.
+    pub(super) fn read_for_ever(&self) -> io::Result<()> {
+        match self {
+            Stream::Unix(s) => s.set_read_timeout(None),
+            Stream::Tcp(s) => s.set_read_timeout(None),
+            Stream::Tls(s) => s.sock.set_read_timeout(None),
+        }
+    }
+
     /// A second handle on the same connection; TLS has one state and so one handle.
     pub(super) fn second(&self) -> Result<Stream, DialError> {
         match self {
