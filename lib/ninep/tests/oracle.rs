@@ -52,7 +52,7 @@ fn requests() -> Vec<Tmsg<'static>> {
         Tmsg::Xattrcreate { fid: 91, name: "user.x", size: 1, flags: 0 },
         Tmsg::Readdir { fid: 91, offset: 1, count: 100 },
         Tmsg::Fsync { fid: 91, datasync: 1 },
-        Tmsg::Lock { fid: 91, flags: 1, lock },
+        Tmsg::Lock { fid: 91, kind: 1, flags: 1, start: 2, length: 3, proc_id: 4, client_id: "me" },
         Tmsg::Getlock { fid: 91, lock },
         Tmsg::Link { dfid: 91, fid: 92, name: "n" },
         Tmsg::Mkdir { dfid: 91, name: "n", mode: 0o755, gid: 1 },

@@ -67,3 +67,14 @@ fn a_walk_has_the_documented_layout() {
     Rmsg::Lerror { ecode: 2, detail: wire::Detail("") }.encode(3, &mut frame);
     assert_eq!(frame, [11, 0, 0, 0, 7, 3, 0, 2, 0, 0, 0]);
 }
+
+/// Tlock has its flags behind the type, Tgetlock has none.
+#[test]
+fn a_lock_has_the_documented_layout() {
+    let mut frame = Vec::new();
+    Tmsg::Lock { fid: 1, kind: 2, flags: 3, start: 4, length: 5, proc_id: 6, client_id: "c" }
+        .encode(7, &mut frame);
+    let mut want = vec![39, 0, 0, 0, 52, 7, 0, 1, 0, 0, 0, 2, 3, 0, 0, 0];
+    want.extend([4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1, 0, b'c']);
+    assert_eq!(frame, want);
+}

@@ -5,7 +5,8 @@ use super::{ANAME_MAX, Addr, Credentials, DEADLINE, DialError, WINDOW};
 use crate::clnt::{Asked, Client};
 use crate::refusal::{Refusal, Word};
 use crate::wire::{
-    self, Attr, Dirent, MSIZE_MAX, NOFID, Names, Qid, READ_OVERHEAD, Rmsg, Tmsg, VERSION, WRITE_OVERHEAD,
+    self, Attr, Dirent, MSIZE_MAX, MSIZE_MIN, NOFID, Names, Qid, READ_OVERHEAD, Rmsg, Tmsg, VERSION,
+    WRITE_OVERHEAD,
 };
 use std::collections::VecDeque;
 use std::format;
@@ -78,10 +79,13 @@ impl Conn {
     fn version(&mut self) -> Result<(), DialError> {
         let frame = self.call(&Tmsg::Version { msize: MSIZE_MAX, version: VERSION })?;
         match decoded(&frame)? {
-            Rmsg::Version { msize, version: VERSION } if msize <= MSIZE_MAX => {
+            Rmsg::Version { msize, version: VERSION } if (MSIZE_MIN..=MSIZE_MAX).contains(&msize) => {
                 self.msize = msize;
                 Ok(())
             }
+            Rmsg::Version { msize, version: VERSION } => Err(DialError::Protocol(format!(
+                "the server wants an msize of {msize}; {MSIZE_MIN} to {MSIZE_MAX} work here"
+            ))),
             _ => Err(DialError::Protocol(format!("the server does not speak {VERSION}"))),
         }
     }

@@ -216,7 +216,7 @@ group! {
     }
 }
 
-/// A lock's range, as Tlock and Tgetlock carry it.
+/// A lock's range, as Tgetlock and Rgetlock carry it; Tlock has its flags in the midst of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flock<'a> {
     /// Read, write, or unlock.
@@ -283,7 +283,7 @@ messages! {
     32 Xattrcreate TXATTRCREATE { fid: u32, name: &'a str, size: u64, flags: u32 }
     40 Readdir TREADDIR { fid: u32, offset: u64, count: u32 }
     50 Fsync TFSYNC { fid: u32, datasync: u32 }
-    52 Lock TLOCK { fid: u32, flags: u32, lock: Flock<'a> }
+    52 Lock TLOCK { fid: u32, kind: u8, flags: u32, start: u64, length: u64, proc_id: u32, client_id: &'a str }
     54 Getlock TGETLOCK { fid: u32, lock: Flock<'a> }
     70 Link TLINK { dfid: u32, fid: u32, name: &'a str }
     72 Mkdir TMKDIR { dfid: u32, name: &'a str, mode: u32, gid: u32 }
