@@ -117,9 +117,10 @@ fn mounts() -> Finding {
     let ours: Vec<&str> = table
         .lines()
         .filter_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            let at = fields.next()?;
-            (fields.next()? == "fuse.coh").then_some(at)
+            let mut fields = line.split(' ');
+            let (source, at, kind) = (fields.next()?, fields.next()?, fields.next()?);
+            // `fuse` where root has mounted it.
+            (kind == "fuse.coh" || (kind == "fuse" && source == "coh")).then_some(at)
         })
         .collect();
     let is_stale = |at: &&&str| fs::metadata(**at).is_err_and(|error| error.raw_os_error() == Some(ENOTCONN));

@@ -44,7 +44,7 @@ fn end(dir: &Path) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     match kind(&mounts, &path) {
         None => return Err("nothing is mounted there".into()),
-        Some("fuse.coh") => {}
+        Some("fuse.coh" | "coh") => {}
         Some(other) => return Err(format!("a {other} is mounted there, not a hive; umount(8) ends it")),
     }
     if unmount(&path, UnmountFlags::DETACH).is_ok() {
@@ -58,14 +58,16 @@ fn end(dir: &Path) -> Result<(), String> {
     }
 }
 
-/// The type of what is mounted at `path`. The kernel writes a space of a name as `\040`.
+/// The type of what is mounted at `path`; `coh` for a hive that root has mounted, whose type is `fuse` and
+/// whose source is `coh`. The kernel writes a space of a name as `\040`.
 fn kind<'m>(mounts: &'m str, path: &Path) -> Option<&'m str> {
     let escaped = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
     mounts
         .lines()
         .filter_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            Some((fields.next()?, fields.next()?))
+            let mut fields = line.split(' ');
+            let (source, at, kind) = (fields.next()?, fields.next()?, fields.next()?);
+            Some((at, if kind == "fuse" && source == "coh" { "coh" } else { kind }))
         })
         .rfind(|(at, _)| *at == escaped)
         .map(|(_, kind)| kind)
@@ -82,5 +84,8 @@ mod tests {
         assert_eq!(kind(mounts, Path::new("/tmp/a b")), Some("fuse.coh"));
         assert_eq!(kind(mounts, Path::new("/")), Some("ext4"));
         assert_eq!(kind(mounts, Path::new("/tmp")), None);
+        // As root mounts it, and a stranger's.
+        assert_eq!(kind("coh /n fuse rw 0 0\n", Path::new("/n")), Some("coh"));
+        assert_eq!(kind("sshfs /n fuse rw 0 0\n", Path::new("/n")), Some("fuse"));
     }
 }

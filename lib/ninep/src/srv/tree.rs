@@ -81,7 +81,7 @@ impl Verdict {
             Verdict::Refuse { verb, refusal } => {
                 let mut line = alloc::format!("ERR {verb} reason={}", refusal.word.reason());
                 let detail = refusal.detail.as_ref();
-                if is_fields(detail) {
+                if is_fields(detail) && !detail.contains(char::is_control) {
                     line.push(' ');
                     line.push_str(detail);
                 } else if !detail.is_empty() {
