@@ -238,7 +238,7 @@ fn left(own: &Own, _: &Call, out: &mut String) -> Result<(), Refusal> {
 
 /// One command of the queen.
 fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
-    let (verb, done) = match serde_json::from_str(text) {
+    let (verb, done) = match json::from_str(text) {
         Err(error) => ("CTL", Err(Refusal::new(Word::Invalid, error.to_string()))),
         Ok(Command::Revoke(Revoke { id, reason })) => {
             own.facts.borrow_mut().orders.push(Order::Revoke { id, reason });

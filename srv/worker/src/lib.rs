@@ -131,7 +131,7 @@ impl Service for Fs {
             return;
         };
         for line in String::from_utf8_lossy(&list).lines() {
-            let added = serde_json::from_str(line)
+            let added = json::from_str(line)
                 .map_err(|error| Refusal::new(Word::Invalid, error.to_string()))
                 .and_then(|add: Add| self.add(&add));
             if let Err(refusal) = added {
@@ -170,7 +170,7 @@ impl Fs {
 }
 
 fn command(fs: &mut Fs, _: &Call, line: &str) -> Verdict {
-    let (verb, done) = match serde_json::from_str(line) {
+    let (verb, done) = match json::from_str(line) {
         Err(error) => ("CTL", Err(Refusal::new(Word::Invalid, error.to_string()))),
         Ok(Command::Add(add)) => ("ADD", fs.add(&add)),
         Ok(Command::Drop(drop)) => ("DROP", fs.workers.drop(&drop.id)),
@@ -178,5 +178,32 @@ fn command(fs: &mut Fs, _: &Call, line: &str) -> Verdict {
     match done {
         Ok(()) => Verdict::Ack(format!("OK {verb}")),
         Err(refusal) => Verdict::Refuse { verb: verb.into(), refusal },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_another_shape_changes_nothing() {
+        let config = Config { ring_bytes: 4096, record_bytes: 64, budget_bytes: 8192, shard_bits: 8 };
+        let mut fs = tree(config).state;
+        let who = ninep::srv::Who::from_uname("server:queen", 0);
+        let call = Call { key: 0, who: &who, now: Now::default(), token: Default::default() };
+        for line in [
+            r#"{"add":["worker-1","worker-heartbeat",5]}"#,
+            r#"{"add":{"id":"worker-1","role":"worker-heartbeat","ticks":null}}"#,
+            r#"{"add":{"id":"worker-1","id":"worker-1","role":"worker-heartbeat"}}"#,
+            r#"{"add":{"id":"worker-1","role":"worker-heartbeat","ticks":99999999999999999999}}"#,
+            r#"["drop",{"id":"worker-1"}]"#,
+        ] {
+            let verdict = command(&mut fs, &call, line);
+            assert!(
+                matches!(&verdict, Verdict::Refuse { refusal, .. } if refusal.word == Word::Invalid),
+                "{line}: {verdict:?}"
+            );
+            assert_eq!(fs.workers.iter().count(), 0);
+        }
     }
 }

@@ -1,0 +1,65 @@
+//! JSON as the hive's control files take it. A line has one meaning or none: what a derived reader
+//! would let pass (an array for an object, null for a key that is absent, a key twice) is refused
+//! here, in one place. Numbers are whole and at most 2^53, so that every reader sees the same one.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod read;
+mod value;
+
+use alloc::string::{String, ToString};
+use core::fmt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+pub use value::Value;
+
+/// Numbers go up to here, and as far below zero.
+pub const NUMBER_MAX: u64 = 1 << 53;
+/// Objects and arrays inside each other.
+pub const DEPTH_MAX: usize = 8;
+/// Keys of one object.
+pub const KEYS_MAX: usize = 64;
+/// Elements of one array.
+pub const ELEMENTS_MAX: usize = 1024;
+
+/// What is wrong with a text: a phrase for its writer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(pub String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl serde::de::Error for Error {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Error(what.to_string())
+    }
+}
+
+/// Reads any strict text.
+pub fn parse(text: &str) -> Result<Value, Error> {
+    serde_json::from_str(text).map_err(|error| {
+        // Commands are one line: the column says where.
+        Error(error.to_string().replace("at line 1 column", "at column"))
+    })
+}
+
+/// Reads an object into a type whose structs deny unknown fields.
+pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    let value = parse(text)?;
+    match value {
+        Value::Object(_) => value.into_type(),
+        other => Err(Error(alloc::format!("{} found; an object is wanted", other.kind()))),
+    }
+}
+
+/// The text of a value without spaces. Maps whose keys are no text, which have none, give an empty one.
+pub fn to_string(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
