@@ -1,0 +1,284 @@
+//! The chain, checked line by line: seq without gaps, every prev the sha256 of the line before, every
+//! checkpoint signed. What is wrong is told apart, and the first bad seq named.
+
+use crate::hash::Hash;
+use crate::key::PublicKeys;
+use crate::record::{Kind, NotARecord, RECORD_MAX, Record};
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::Deserialize;
+
+/// Where a chain stands: what its next record must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The next seq.
+    pub next: u64,
+    /// The sha256 of the last line.
+    pub hash: Hash,
+}
+
+impl Head {
+    /// Before the first record of a hive.
+    pub const START: Head = Head { next: 1, hash: Hash::ZERO };
+}
+
+/// What is wrong with a journal, and the first seq that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// What stands where `seq` belongs is not a record.
+    Malformed {
+        /// The first bad seq.
+        seq: u64,
+        /// In which way.
+        why: NotARecord,
+    },
+    /// The record is not the one that its neighbours vouch for.
+    Edited {
+        /// The first bad seq.
+        seq: u64,
+    },
+    /// Records are not there.
+    Missing {
+        /// The first of them.
+        seq: u64,
+        /// The one that is there instead.
+        found: u64,
+    },
+    /// Another record of the journal stands in its place.
+    Reordered {
+        /// The first bad seq.
+        seq: u64,
+        /// The one that stands there.
+        found: u64,
+    },
+    /// A checkpoint that the audit key has not signed.
+    Unsigned {
+        /// The checkpoint's seq.
+        seq: u64,
+        /// In which way.
+        why: &'static str,
+    },
+    /// The last line has no end: a write that was cut off. All before it is whole.
+    Torn {
+        /// The seq that it would have had.
+        seq: u64,
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// Whole as far as it goes, but it was longer.
+    Short {
+        /// The first seq that is not there.
+        seq: u64,
+        /// The last that was.
+        last: u64,
+    },
+}
+
+impl Fault {
+    /// The first seq that is not as it was written.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Fault::Malformed { seq, .. }
+            | Fault::Edited { seq }
+            | Fault::Missing { seq, .. }
+            | Fault::Reordered { seq, .. }
+            | Fault::Unsigned { seq, .. }
+            | Fault::Torn { seq, .. }
+            | Fault::Short { seq, .. } => *seq,
+        }
+    }
+
+    /// One word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Fault::Malformed { .. } => "malformed",
+            Fault::Edited { .. } => "edited",
+            Fault::Missing { .. } => "missing",
+            Fault::Reordered { .. } => "reordered",
+            Fault::Unsigned { .. } => "unsigned",
+            Fault::Torn { .. } => "torn",
+            Fault::Short { .. } => "short",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bad seq={} fault={}", self.seq(), self.word())?;
+        match self {
+            Fault::Malformed { why, .. } => write!(f, " detail={:?}", why.0),
+            Fault::Unsigned { why, .. } => write!(f, " detail={why:?}"),
+            Fault::Missing { found, .. } | Fault::Reordered { found, .. } => write!(f, " found={found}"),
+            Fault::Torn { bytes, .. } => write!(f, " bytes={bytes}"),
+            Fault::Short { last, .. } => write!(f, " last={last}"),
+            Fault::Edited { .. } => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for Fault {}
+
+/// What was found whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// The first seq.
+    pub first: u64,
+    /// How many records.
+    pub records: u64,
+    /// How many of them are checkpoints.
+    pub checkpoints: u64,
+    /// The last seq that a checkpoint vouches for; 0 without one.
+    pub signed: u64,
+    /// Where the chain stands.
+    pub head: Head,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Checkpoint<'a> {
+    seq: u64,
+    #[serde(borrow)]
+    sha256: Cow<'a, str>,
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(borrow)]
+    sig: Cow<'a, str>,
+}
+
+/// Checks a chain as it comes.
+#[derive(Debug)]
+pub struct Verifier<'k> {
+    keys: &'k PublicKeys,
+    /// None: the first line may be any.
+    base: Option<Head>,
+    summary: Summary,
+    /// The part of a line that [`Verifier::feed`] has seen.
+    partial: Vec<u8>,
+    /// A fault that the next line tells more about, and the hash of the line that showed it.
+    doubt: Option<(Fault, Hash)>,
+}
+
+impl<'k> Verifier<'k> {
+    /// From `base` on; without one the first line is taken as it is, and only what follows vouches for
+    /// it. Without keys the signatures are not checked, their form is.
+    pub fn new(keys: &'k PublicKeys, base: Option<Head>) -> Verifier<'k> {
+        let head = base.unwrap_or(Head::START);
+        let summary = Summary { first: head.next, records: 0, checkpoints: 0, signed: 0, head };
+        Verifier { keys, base, summary, partial: Vec::new(), doubt: None }
+    }
+
+    /// What was found whole so far.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Takes one line without its newline. After a fault no further line is taken; the line after the
+    /// bad one makes the fault more precise: [`refine`].
+    pub fn line<'l>(&mut self, line: &'l [u8]) -> Result<Record<'l>, Fault> {
+        let Summary { records, head, .. } = self.summary;
+        let want = head.next;
+        let record = Record::parse(line).map_err(|why| Fault::Malformed { seq: want, why })?;
+        let is_free = records == 0 && self.base.is_none();
+        if is_free {
+            self.summary.first = record.seq;
+        } else {
+            let (found, is_next) = (record.seq, record.prev == head.hash);
+            match found {
+                _ if found == want && is_next => {}
+                // Its neighbour's fault or its own: the next line knows.
+                _ if found == want && records > 0 => return Err(Fault::Edited { seq: want - 1 }),
+                _ if found == want || is_next => return Err(Fault::Edited { seq: want }),
+                _ if found > want => return Err(Fault::Missing { seq: want, found }),
+                _ => return Err(Fault::Reordered { seq: want, found }),
+            }
+        }
+        if record.entry.kind == Kind::Checkpoint {
+            self.check(&record).map_err(|why| Fault::Unsigned { seq: record.seq, why })?;
+            self.summary.checkpoints += 1;
+            self.summary.signed = record.seq - 1;
+        }
+        self.summary.records += 1;
+        let next = record.seq.checked_add(1).ok_or(Fault::Edited { seq: record.seq })?;
+        self.summary.head = Head { next, hash: Hash::of(line) };
+        Ok(record)
+    }
+
+    /// What the audit key has signed must be the record before, which the chain names by its hash.
+    fn check(&self, record: &Record<'_>) -> Result<(), &'static str> {
+        let it: Checkpoint<'_> = serde_json::from_str(record.entry.cmd.get())
+            .map_err(|_| "the checkpoint has not the form of one")?;
+        let hash = Hash::from_hex(&it.sha256).ok_or("the checkpoint's sha256 is none")?;
+        if it.seq.checked_add(1) != Some(record.seq) || hash != record.prev {
+            return Err("the checkpoint vouches for another record");
+        }
+        if self.keys.is_empty() {
+            return Ok(());
+        }
+        self.keys.check(&it.key, it.seq, &hash, &it.sig)
+    }
+
+    /// Takes any piece of the journal.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
+            if self.partial.is_empty() {
+                self.whole(line)?;
+            } else {
+                let mut partial = core::mem::take(&mut self.partial);
+                partial.extend_from_slice(line);
+                self.whole(&partial)?;
+                partial.clear();
+                self.partial = partial;
+            }
+            bytes = rest;
+        }
+        // A line that is too long is known to be bad before its end.
+        let room = (RECORD_MAX + 1).saturating_sub(self.partial.len());
+        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(())
+    }
+
+    fn whole(&mut self, line: &[u8]) -> Result<(), Fault> {
+        if let Some((fault, hash)) = self.doubt.take() {
+            return Err(refine(fault, &hash, line));
+        }
+        match self.line(line) {
+            Ok(_) => Ok(()),
+            Err(fault @ (Fault::Edited { .. } | Fault::Missing { .. })) => {
+                self.doubt = Some((fault, Hash::of(line)));
+                Ok(())
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The journal ends here; where `head` is known, it must end there.
+    pub fn finish(self, head: Option<&Head>) -> Result<Summary, (Fault, Summary)> {
+        let summary = self.summary;
+        let last = summary.head.next - 1;
+        let fault = match (self.doubt, head) {
+            (Some((fault, _)), _) => fault,
+            (None, Some(head)) if head.next > summary.head.next => {
+                Fault::Short { seq: summary.head.next, last: head.next - 1 }
+            }
+            (None, _) if !self.partial.is_empty() => {
+                Fault::Torn { seq: summary.head.next, bytes: self.partial.len() }
+            }
+            (None, Some(head)) if *head != summary.head => Fault::Edited { seq: last },
+            _ => return Ok(summary),
+        };
+        Err((fault, summary))
+    }
+}
+
+/// What the line after a bad one tells about it; `hash` is the bad one's.
+pub fn refine(fault: Fault, hash: &Hash, next: &[u8]) -> Fault {
+    let Ok(next) = Record::parse(next) else { return fault };
+    match fault {
+        // The next line vouches for the one that did not fit: then the one before it was edited.
+        Fault::Edited { seq } if next.seq == seq + 2 && next.prev != *hash => Fault::Edited { seq: seq + 1 },
+        Fault::Missing { seq, found } if next.seq == seq => Fault::Reordered { seq, found },
+        fault => fault,
+    }
+}
