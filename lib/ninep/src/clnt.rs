@@ -31,6 +31,20 @@ impl core::error::Error for Broken {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Asked(u16);
 
+/// Given-up requests that a server may leave unanswered, Tflush and all: more, and nothing is sent until
+/// it answers.
+const GIVEN_UP_MAX: usize = 512;
+
+/// What a tag that nobody waits for is still there for.
+#[derive(Debug, Clone, Copy)]
+enum GivenUp {
+    /// A Tflush for this tag.
+    Flush { oldtag: u16 },
+    /// A request, of this type; whether its reply has crossed the Tflush; and whether the Tflush is still
+    /// to be answered.
+    Request { kind: u8, has_reply: bool, is_flushed: bool },
+}
+
 /// A client's side of one connection.
 #[derive(Debug)]
 pub struct Client {
@@ -39,8 +53,9 @@ pub struct Client {
     out: Vec<u8>,
     /// Requests that wait for a reply: their type.
     inflight: BTreeMap<u16, u8>,
-    /// Requests that were given up: their replies are dropped.
-    flushed: BTreeMap<u16, u16>,
+    /// Tags of requests that were given up, and of the Tflushes that say so: free again when the server
+    /// has said its last of them.
+    given_up: BTreeMap<u16, GivenUp>,
     replies: VecDeque<(Asked, Vec<u8>)>,
     window: usize,
     next_tag: u16,
@@ -54,7 +69,7 @@ impl Client {
             input: Vec::new(),
             out: Vec::new(),
             inflight: BTreeMap::new(),
-            flushed: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             replies: VecDeque::new(),
             window,
             next_tag: 0,
@@ -63,7 +78,7 @@ impl Client {
 
     /// May another request be sent now?
     pub fn has_room(&self) -> bool {
-        self.inflight.len() < self.window
+        self.inflight.len() < self.window && self.given_up.len() < GIVEN_UP_MAX
     }
 
     /// Queues a request; None where the window is full.
@@ -81,7 +96,7 @@ impl Client {
         loop {
             let tag = self.next_tag;
             self.next_tag = (self.next_tag + 1) % NOTAG;
-            if !self.inflight.contains_key(&tag) && !self.flushed.contains_key(&tag) {
+            if !self.inflight.contains_key(&tag) && !self.given_up.contains_key(&tag) {
                 return tag;
             }
         }
@@ -90,13 +105,11 @@ impl Client {
     /// Gives a request up: its reply, if one comes, is dropped.
     pub fn flush(&mut self, asked: Asked) {
         self.replies.retain(|(other, _)| *other != asked);
-        if self.inflight.remove(&asked.0).is_none() {
-            return;
-        }
+        let Some(kind) = self.inflight.remove(&asked.0) else { return };
         let tag = self.free_tag();
         Tmsg::Flush { oldtag: asked.0 }.encode(tag, &mut self.out);
-        self.flushed.insert(tag, asked.0);
-        self.flushed.insert(asked.0, asked.0);
+        self.given_up.insert(tag, GivenUp::Flush { oldtag: asked.0 });
+        self.given_up.insert(asked.0, GivenUp::Request { kind, has_reply: false, is_flushed: false });
     }
 
     /// Bytes to send.
@@ -130,14 +143,8 @@ impl Client {
     fn take(&mut self, frame: &[u8]) -> Result<(), Broken> {
         let tag = u16::from_le_bytes([frame[5], frame[6]]);
         let kind = frame[4];
-        if let Some(oldtag) = self.flushed.remove(&tag) {
-            // Rflush frees the tag that was given up, too: its reply cannot come any more.
-            if kind == wire::kind::RFLUSH {
-                self.flushed.remove(&oldtag);
-            } else {
-                self.flushed.insert(tag, oldtag);
-            }
-            return Ok(());
+        if let Some(what) = self.given_up.remove(&tag) {
+            return self.take_unwanted(tag, kind, what);
         }
         let Some(asked) = self.inflight.remove(&tag) else { return Err(Broken::Reply) };
         if kind != asked + 1 && kind != wire::kind::RLERROR {
@@ -145,6 +152,35 @@ impl Client {
         }
         wire::decode_r(frame).map_err(|_| Broken::Frame)?;
         self.replies.push_back((Asked(tag), frame.to_vec()));
+        Ok(())
+    }
+
+    /// The reply to something that was given up (flush(5)). Rflush frees the tag of the request, too: its
+    /// reply cannot come any more. A server that refuses Tflush will answer the request itself.
+    fn take_unwanted(&mut self, tag: u16, kind: u8, what: GivenUp) -> Result<(), Broken> {
+        match what {
+            GivenUp::Flush { oldtag } if kind == wire::kind::RFLUSH => {
+                self.given_up.remove(&oldtag);
+            }
+            GivenUp::Flush { oldtag } if kind == wire::kind::RLERROR => {
+                match self.given_up.get_mut(&oldtag) {
+                    Some(GivenUp::Request { has_reply: true, .. }) => {
+                        self.given_up.remove(&oldtag);
+                    }
+                    Some(GivenUp::Request { is_flushed, .. }) => *is_flushed = true,
+                    _ => {}
+                }
+            }
+            GivenUp::Request { kind: asked, has_reply: false, is_flushed }
+                if kind == asked + 1 || kind == wire::kind::RLERROR =>
+            {
+                if !is_flushed {
+                    let waits = GivenUp::Request { kind: asked, has_reply: true, is_flushed };
+                    self.given_up.insert(tag, waits);
+                }
+            }
+            _ => return Err(Broken::Reply),
+        }
         Ok(())
     }
 
@@ -201,14 +237,58 @@ mod tests {
         assert_eq!(client.input(&replies(&[(0, Rmsg::Read { data: b"" })])), Err(Broken::Reply));
     }
 
-    #[test]
-    fn a_flushed_tag_comes_back_after_rflush_only() {
+    /// A client that has given up request 0 with Tflush 1.
+    fn given_up() -> Client {
         let mut client = Client::new(2);
         let one = client.send(&Tmsg::Clunk { fid: 1 }).unwrap();
         client.flush(one);
+        client
+    }
+
+    const REFUSED: Rmsg<'static> = Rmsg::Lerror { ecode: 95, detail: wire::Detail("") };
+
+    #[test]
+    fn a_flushed_tag_comes_back_after_rflush_only() {
+        let mut client = given_up();
         // The reply crosses the flush on the wire.
-        client.input(&replies(&[(0, Rmsg::Clunk), (1, Rmsg::Flush)])).unwrap();
-        assert!(client.reply(one).is_none());
-        assert!(client.flushed.is_empty());
+        client.input(&replies(&[(0, Rmsg::Clunk)])).unwrap();
+        assert_eq!(client.given_up.len(), 2);
+        client.input(&replies(&[(1, Rmsg::Flush)])).unwrap();
+        assert!(client.any_reply().is_none());
+        assert!(client.given_up.is_empty());
+    }
+
+    #[test]
+    fn a_server_that_refuses_to_flush_answers_the_request_itself() {
+        for order in [[(0, Rmsg::Clunk), (1, REFUSED)], [(1, REFUSED), (0, Rmsg::Clunk)]] {
+            let mut client = given_up();
+            client.input(&replies(&order[..1])).unwrap();
+            assert!(!client.given_up.is_empty(), "{order:?}: the tag is free too soon");
+            client.input(&replies(&order[1..])).unwrap();
+            assert!(client.given_up.is_empty(), "{order:?}: the tag does not come back");
+            assert!(client.any_reply().is_none());
+        }
+    }
+
+    #[test]
+    fn a_given_up_request_is_answered_once_and_in_its_kind() {
+        let mut client = given_up();
+        assert_eq!(client.input(&replies(&[(0, Rmsg::Read { data: b"" })])), Err(Broken::Reply));
+        let mut client = given_up();
+        client.input(&replies(&[(0, Rmsg::Clunk)])).unwrap();
+        assert_eq!(client.input(&replies(&[(0, Rmsg::Clunk)])), Err(Broken::Reply));
+        assert_eq!(given_up().input(&replies(&[(1, Rmsg::Clunk)])), Err(Broken::Reply));
+    }
+
+    #[test]
+    fn a_server_that_answers_nothing_is_sent_only_so_much() {
+        let mut client = Client::new(2);
+        let mut sent = 0;
+        while let Some(asked) = client.send(&Tmsg::Clunk { fid: 1 }) {
+            client.flush(asked);
+            sent += 1;
+            assert!(sent <= GIVEN_UP_MAX);
+        }
+        assert!(sent >= 32, "{sent}");
     }
 }

@@ -4,12 +4,14 @@
 mod addr;
 mod conn;
 mod error;
+mod listing;
 mod shared;
 mod stream;
 
 pub use addr::{Addr, Credentials};
 pub use conn::{Conn, Listed, Stat};
 pub use error::DialError;
+pub use listing::Listing;
 pub use shared::SharedConn;
 
 use std::time::Duration;

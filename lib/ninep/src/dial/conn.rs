@@ -1,12 +1,11 @@
 //! A session for one thread: calls block, batches are pipelined.
 
 use super::stream::Stream;
-use super::{ANAME_MAX, Addr, Credentials, DEADLINE, DialError, WINDOW};
+use super::{ANAME_MAX, Addr, Credentials, DEADLINE, DialError, Listing, WINDOW};
 use crate::clnt::{Asked, Client};
 use crate::refusal::{Refusal, Word};
 use crate::wire::{
-    self, Attr, Dirent, MSIZE_MAX, MSIZE_MIN, NOFID, Names, Qid, READ_OVERHEAD, Rmsg, Tmsg, VERSION,
-    WRITE_OVERHEAD,
+    self, Attr, MSIZE_MAX, MSIZE_MIN, NOFID, Names, Qid, READ_OVERHEAD, Rmsg, Tmsg, VERSION, WRITE_OVERHEAD,
 };
 use std::collections::VecDeque;
 use std::format;
@@ -145,6 +144,17 @@ impl Conn {
     /// failure is everyone's.
     pub fn batch(&mut self, msgs: &[Tmsg]) -> Result<Vec<Result<Vec<u8>, Refusal>>, DialError> {
         let mut asked = VecDeque::new();
+        let answers = self.exchange(msgs, &mut asked);
+        // After a failure nobody waits for the rest, and a later call must find the window empty.
+        asked.into_iter().for_each(|one| self.client.flush(one));
+        answers
+    }
+
+    fn exchange(
+        &mut self,
+        msgs: &[Tmsg],
+        asked: &mut VecDeque<Asked>,
+    ) -> Result<Vec<Result<Vec<u8>, Refusal>>, DialError> {
         let mut answers = Vec::with_capacity(msgs.len());
         for msg in msgs {
             if !self.client.has_room()
@@ -154,7 +164,7 @@ impl Conn {
             }
             asked.push_back(self.queue(msg)?);
         }
-        for one in asked {
+        while let Some(one) = asked.pop_front() {
             answers.push(self.wait(one)?);
         }
         Ok(answers)
@@ -320,19 +330,13 @@ impl Conn {
     /// The entries of an open directory.
     pub fn readdir(&mut self, fid: u32) -> Result<Vec<Listed>, DialError> {
         let mut entries = Vec::new();
-        let mut offset = 0;
+        let mut listing = Listing::default();
         loop {
             let count = self.msize - READ_OVERHEAD;
-            let frame = self.call(&Tmsg::Readdir { fid, offset, count })?;
+            let frame = self.call(&Tmsg::Readdir { fid, offset: listing.offset(), count })?;
             let Rmsg::Readdir { data } = decoded(&frame)? else { return Err(wrong()) };
-            if data.is_empty() {
-                return Ok(entries);
-            }
-            for entry in Dirent::iter(data) {
-                let entry = entry.map_err(|error| DialError::Protocol(error.to_string()))?;
-                offset = entry.offset;
-                entries.push(Listed { name: entry.name.into(), qid: entry.qid });
-            }
+            let Some(more) = listing.take(data)? else { return Ok(entries) };
+            entries.extend(more.iter().map(|entry| Listed { name: entry.name.into(), qid: entry.qid }));
         }
     }
 

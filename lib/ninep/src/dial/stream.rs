@@ -8,6 +8,7 @@ use std::boxed::Box;
 use std::format;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::string::ToString;
@@ -49,24 +50,27 @@ impl Stream {
         }
     }
 
-    /// Reads wait for ever, as a thread that only reads does; writes keep their deadline.
-    pub(super) fn read_for_ever(&self) -> io::Result<()> {
+    /// From now on no read and no write waits.
+    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
         match self {
-            Stream::Unix(s) => s.set_read_timeout(None),
-            Stream::Tcp(s) => s.set_read_timeout(None),
-            Stream::Tls(s) => s.sock.set_read_timeout(None),
+            Stream::Unix(s) => s.set_nonblocking(true),
+            Stream::Tcp(s) => s.set_nonblocking(true),
+            Stream::Tls(s) => s.sock.set_nonblocking(true),
         }
     }
 
-    /// A second handle on the same connection; TLS has one state and so one handle.
-    pub(super) fn second(&self) -> Result<Stream, DialError> {
+    /// A second handle on the socket, to wait for it with poll(2).
+    pub(super) fn pollable(&self) -> io::Result<OwnedFd> {
         match self {
-            Stream::Unix(s) => Ok(Stream::Unix(s.try_clone()?)),
-            Stream::Tcp(s) => Ok(Stream::Tcp(s.try_clone()?)),
-            Stream::Tls(_) => {
-                Err(DialError::Addr("a shared connection over tls! is not there; dial unix! or tcp!".into()))
-            }
+            Stream::Unix(s) => s.as_fd().try_clone_to_owned(),
+            Stream::Tcp(s) => s.as_fd().try_clone_to_owned(),
+            Stream::Tls(s) => s.sock.as_fd().try_clone_to_owned(),
         }
+    }
+
+    /// Has TLS wrapped what the socket had no room for?
+    pub(super) fn is_backed_up(&self) -> bool {
+        matches!(self, Stream::Tls(s) if s.conn.wants_write())
     }
 
     pub(super) fn shut(&self) {
