@@ -68,14 +68,9 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match cohcmd::arguments() {
         Ok(args) => args,
-        Err(usage) => {
-            let is_asked = !usage.use_stderr();
-            // Nothing to do where even that cannot be written.
-            let _ = usage.print();
-            return if is_asked { ExitCode::SUCCESS } else { ExitCode::from(2) };
-        }
+        Err(status) => return status,
     };
     let (name, done) = match args.verb {
         Verb::Up(options) if options.detach && !options.detached => {

@@ -78,7 +78,8 @@ pub(crate) fn up(options: Options) -> Result<(), Trouble> {
     std::fs::write(run.join("data"), format!("{}\n", data.display())).map_err(at(&run))?;
 
     let mut written = compiled.files.keys().cloned().collect::<Vec<_>>();
-    written.push("data".into());
+    // The second a background mount's notes, where it has taken any.
+    written.extend(["data".into(), "mount.log".into()]);
     let plan = plan(&compiled, &run, &data, mount)?;
     let boot = Boot { name: "init", run: run.clone(), data, manifest: compiled.manifest };
     // Every path is absolute by now: where this was started may be unmounted.

@@ -4,15 +4,21 @@
 
 mod fs;
 mod hive;
+mod link;
 mod nodes;
+mod notes;
 mod points;
 mod pool;
+mod silence;
 
 use clap::Parser;
 use fs::Fs;
 use fuser::{Config, MountOption};
 use hive::Hive;
-use ninep::dial::{Addr, Credentials};
+use link::Link;
+use ninep::dial::Credentials;
+use notes::Notes;
+use silence::Silence;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -23,7 +29,7 @@ use std::process::{Command, ExitCode, Stdio};
 struct Args {
     /// Where; an empty directory, made if it is not there
     dir: PathBuf,
-    /// The door: unix!PATH or tcp!HOST!PORT [default: $COH_DOOR, else the run directory's]
+    /// The door: unix!PATH, tcp!HOST!PORT or tls!HOST!PORT [default: --run's, else $COH_DOOR]
     #[arg(long, value_name = "ADDR")]
     door: Option<String>,
     /// Run directory of the hive [default: $COH_RUN, else /tmp/coh-UID or $XDG_RUNTIME_DIR/coh]
@@ -47,13 +53,9 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match cohcmd::arguments() {
         Ok(args) => args,
-        Err(usage) => {
-            let is_asked = !usage.use_stderr();
-            let _ = usage.print();
-            return if is_asked { ExitCode::SUCCESS } else { ExitCode::from(2) };
-        }
+        Err(status) => return status,
     };
     let done = if args.foreground || args.detached { serve(&args) } else { detach(&args.dir) };
     match done {
@@ -112,12 +114,23 @@ fn confine(args: &Args) -> Result<(), String> {
 fn serve(args: &Args) -> Result<(), String> {
     confine(args)?;
     let dir = points::prepare(&args.dir)?;
-    let addr: Addr = door(args).parse().map_err(|error| format!("{error}"))?;
-    let who = credentials(args)?;
-    let hive = Hive::dial(addr.clone(), who).map_err(|error| match error {
+    let said = |trouble: cohcmd::Trouble| trouble.to_string();
+    let addr = cohcmd::door_address(args.door.as_deref(), args.run.as_deref()).map_err(said)?;
+    let who = Credentials {
+        role: args.role.clone().unwrap_or_default(),
+        subject: args.subject.clone().unwrap_or_default(),
+        ticket: cohcmd::ticket(args.ticket.as_deref()).map_err(said)?,
+        n_uname: 0,
+    };
+    let link = Link::dial(addr.clone(), who).map_err(|error| match error {
         ninep::dial::DialError::Refused(refusal) => format!("{addr}: {refusal}"),
         other => other.to_string(),
     })?;
+    let notes = if args.detached { Notes::File(notes(args)) } else { Notes::Stderr };
+    let silence = Silence::new(dir.display().to_string(), notes);
+    // A role that may not read its name space is told no server's name.
+    let _ = silence.learn(&link);
+    let hive = Hive::new(link, silence);
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName("coh".into()),
@@ -159,33 +172,11 @@ fn into_background() -> Result<(), String> {
     Ok(())
 }
 
-/// The door's address (spec 13.2).
-fn door(args: &Args) -> String {
-    if let Some(door) = args.door.clone().or_else(|| std::env::var("COH_DOOR").ok()) {
-        return door;
+/// The file of a background mount's notes: in the run directory, which another machine's hive has not.
+fn notes(args: &Args) -> PathBuf {
+    let run = args.run.clone().unwrap_or_else(cohcmd::run_dir);
+    if run.is_dir() {
+        return run.join("mount.log");
     }
-    let run =
-        args.run.clone().or_else(|| std::env::var_os("COH_RUN").map(PathBuf::from)).unwrap_or_else(|| {
-            match std::env::var_os("XDG_RUNTIME_DIR") {
-                Some(dir) => PathBuf::from(dir).join("coh"),
-                None => format!("/tmp/coh-{}", rustix::process::geteuid().as_raw()).into(),
-            }
-        });
-    format!("unix!{}", run.join("door").display())
-}
-
-fn credentials(args: &Args) -> Result<Credentials, String> {
-    let file = args.ticket.clone().or_else(|| std::env::var_os("COH_TICKET_FILE").map(PathBuf::from));
-    let ticket = match file {
-        Some(path) => {
-            std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?
-        }
-        None => std::env::var("COH_TICKET").unwrap_or_default(),
-    };
-    Ok(Credentials {
-        role: args.role.clone().unwrap_or_default(),
-        subject: args.subject.clone().unwrap_or_default(),
-        ticket: ticket.trim().to_owned(),
-        n_uname: 0,
-    })
+    std::env::temp_dir().join(format!("coh-mount-{}.log", rustix::process::geteuid().as_raw()))
 }

@@ -16,14 +16,9 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match cohcmd::arguments() {
         Ok(args) => args,
-        Err(usage) => {
-            let is_asked = !usage.use_stderr();
-            // Nothing to do where even that cannot be written.
-            let _ = usage.print();
-            return if is_asked { ExitCode::SUCCESS } else { ExitCode::from(2) };
-        }
+        Err(status) => return status,
     };
     let mut status = ExitCode::SUCCESS;
     for dir in &args.dirs {

@@ -5,8 +5,10 @@ use crate::hive::Hive;
 use crate::mount::Mount;
 use crate::trouble::Trouble;
 use clap::Args;
+use ninep::dial::{Addr, DialError};
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The options that every command shares.
@@ -41,7 +43,7 @@ pub(crate) enum Place {
 impl HiveArgs {
     /// Finds the hive and opens a session: an option before its variable, a mount before a door.
     pub fn find(&self) -> Result<Hive, Trouble> {
-        match self.place(|name| env::var_os(name).filter(|v| !v.is_empty()))? {
+        match self.place(variable)? {
             Place::Mount(dir) => Ok(Hive::on_mount(Mount::new(dir)?)),
             Place::Door(addr) => Ok(Hive::at_door(Door::dial(&addr, self)?)),
             Place::Default(run) => {
@@ -52,7 +54,7 @@ impl HiveArgs {
                         "no hive at {run}; start one with: coh up, or name one with --ns or --door"
                     )));
                 }
-                Ok(Hive::at_door(Door::dial(&format!("unix!{}", door.display()), self)?))
+                Ok(Hive::at_door(Door::dial(&local_door(&run), self)?))
             }
         }
     }
@@ -84,9 +86,47 @@ impl HiveArgs {
     }
 }
 
+/// The address of a door for a program that needs one, and no mount: `door`, else that of the run
+/// directory `run`, else `$COH_DOOR`, else that of the default run directory.
+pub fn door_address(door: Option<&str>, run: Option<&Path>) -> Result<Addr, Trouble> {
+    let text = match (door, run, variable("COH_DOOR")) {
+        (Some(door), ..) => door.to_owned(),
+        (None, None, Some(door)) => {
+            door.into_string().map_err(|_| Trouble::Usage("$COH_DOOR is not UTF-8".into()))?
+        }
+        (None, Some(run), _) => local_door(run),
+        (None, None, None) => local_door(&run_dir()),
+    };
+    text.parse().map_err(|error: DialError| Trouble::Usage(error.to_string()))
+}
+
+fn local_door(run: &Path) -> String {
+    format!("unix!{}", run.join("door").display())
+}
+
+/// The ticket: of `file`, else of the file `$COH_TICKET_FILE`, else `$COH_TICKET`; empty where there is none.
+pub fn ticket(file: Option<&Path>) -> Result<String, Trouble> {
+    let file = file.map(Path::to_path_buf).or_else(|| variable("COH_TICKET_FILE").map(PathBuf::from));
+    let text = match file {
+        Some(file) => fs::read_to_string(&file)
+            .map_err(|e| Trouble::failed(format!("{}: the ticket cannot be read: {e}", file.display())))?,
+        None => match variable("COH_TICKET").map(OsString::into_string) {
+            Some(Ok(text)) => text,
+            Some(Err(_)) => return Err(Trouble::Usage("$COH_TICKET is not UTF-8".into())),
+            None => String::new(),
+        },
+    };
+    Ok(text.trim().to_owned())
+}
+
+/// An environment variable that says something.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
 /// The default run directory: `$COH_RUN`, else `$XDG_RUNTIME_DIR/coh`, else `/tmp/coh-<uid>`.
 pub fn run_dir() -> PathBuf {
-    run_dir_from(|name| env::var_os(name).filter(|v| !v.is_empty()))
+    run_dir_from(variable)
 }
 
 fn run_dir_from(var: impl Fn(&str) -> Option<OsString>) -> PathBuf {

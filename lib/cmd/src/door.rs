@@ -8,7 +8,6 @@ use ninep::dial::{Addr, Conn, Credentials, DialError, WINDOW};
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{Attr, Dirent, Names, QTDIR, Qid, Rmsg, Tmsg, decode_r};
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
 /// `P9_GETATTR_BASIC` of 9P2000.L.
 const BASIC: u64 = 0x7ff;
@@ -38,7 +37,7 @@ pub(crate) struct Fid {
 
 impl Door {
     pub(crate) fn dial(addr: &str, args: &HiveArgs) -> Result<Self, Trouble> {
-        let ticket = ticket(args)?.unwrap_or_default();
+        let ticket = crate::args::ticket(args.ticket.as_deref())?;
         let grant = match ticket.as_str() {
             "" => None,
             text => {
@@ -361,16 +360,4 @@ fn decoded(answer: &Answer) -> Result<Rmsg<'_>, Refusal> {
 
 fn nobody_listens(e: &std::io::Error) -> bool {
     matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
-}
-
-/// The ticket: the option's file, the variable's file, the variable.
-fn ticket(args: &HiveArgs) -> Result<Option<String>, Trouble> {
-    let var = |name: &str| env::var_os(name).filter(|v| !v.is_empty());
-    let file = args.ticket.clone().or_else(|| var("COH_TICKET_FILE").map(Into::into));
-    if let Some(file) = file {
-        let text = fs::read_to_string(&file)
-            .map_err(|e| Trouble::failed(format!("{}: the ticket cannot be read: {e}", file.display())))?;
-        return Ok(Some(text.trim().to_owned()));
-    }
-    Ok(var("COH_TICKET").and_then(|text| text.into_string().ok()).map(|text| text.trim().to_owned()))
 }

@@ -16,12 +16,12 @@ mod spaces;
 mod tail;
 mod trouble;
 
-pub use args::{HiveArgs, run_dir};
+pub use args::{HiveArgs, door_address, run_dir, ticket};
 pub use fields::{Record, mode_string, table};
 pub use hive::{Access, Entry, File, Hive, LINE_MAX, NodeKind, Stat};
 pub use ninep::refusal::Word;
 pub use path::clean;
-pub use run::{Out, main};
+pub use run::{Out, arguments, main};
 pub use serde_json;
 pub use spaces::{Mounted, mounts, server_at};
 pub use tail::{Follow, LastLines, tail};

@@ -145,6 +145,14 @@ impl Mount {
                     "{path}: the mount at {dir} has lost its program; run: coh-umount {dir} && coh-mount {dir}"
                 ));
             }
+            Errno::TIMEDOUT => {
+                return Trouble::failed(format!(
+                    "{path}: its server does not answer; which it is: the hive's log or coh-mount's notes"
+                ));
+            }
+            Errno::HOSTDOWN => {
+                return Trouble::failed(format!("{path}: the hive's door is away; look with: coh status"));
+            }
             _ => {}
         }
         match u32::try_from(errno).ok().and_then(Word::from_errno) {

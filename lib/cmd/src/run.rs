@@ -66,6 +66,16 @@ fn stdout_trouble(e: io::Error) -> Trouble {
     }
 }
 
+/// The arguments of a program that does not go through [`main`]; else the status to end with: 0 where help
+/// was asked for, 2 for a usage error.
+pub fn arguments<A: Parser>() -> Result<A, ExitCode> {
+    A::try_parse().map_err(|usage| {
+        // Nothing to do where even that cannot be written.
+        let _ = usage.print();
+        if usage.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    })
+}
+
 /// Parses the arguments, runs the command, reports, and gives the exit status: 0 done, 1 refused or
 /// failed, 2 usage. A reader that closes our output early (`| head`) is no failure.
 pub fn main<A: Parser>(run: impl FnOnce(A, &mut Out) -> Result<(), Trouble>) -> ExitCode {
