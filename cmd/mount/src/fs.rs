@@ -1,18 +1,18 @@
 //! What the kernel asks, as operations of the hive. Nothing is cached that the hive can change:
 //! attributes and names live for no time at all, reads and writes go straight through.
 
-use crate::hive::{Done, Hive};
+use crate::hive::{Done, EINVAL, EIO, Hive};
 use crate::nodes::{Nodes, join};
 use crate::pool::Pool;
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, KernelConfig,
-    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use ninep::wire::{Attr, SetAttr, Tmsg};
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// For no time at all.
 const TTL: Duration = Duration::ZERO;
@@ -40,7 +40,7 @@ fn errno(number: i32) -> Errno {
     Errno::from_i32(number)
 }
 
-/// A file's qid: type, version and path in hexadecimal. Inodes are the mount's own.
+/// A file's qid: type, version and path in hexadecimal; the path is the inode, too.
 const QID_ATTRIBUTE: &str = "user.9p.qid";
 
 fn time((s, ns): (u64, u64)) -> SystemTime {
@@ -63,15 +63,15 @@ impl Fs {
     }
 
     fn path(&self, ino: INodeNo) -> Done<String> {
-        self.nodes(|nodes| nodes.path(ino.0).map(str::to_owned)).ok_or(crate::hive::EIO)
+        self.nodes(|nodes| nodes.path(ino.0).map(str::to_owned)).ok_or(EIO)
     }
 
     fn child(&self, parent: INodeNo, name: &OsStr) -> Done<(String, String)> {
-        const EINVAL: i32 = 22;
         Ok((self.path(parent)?, name.to_str().ok_or(EINVAL)?.to_owned()))
     }
 
-    /// The file belongs to whoever has mounted it: the hive has roles, not users.
+    /// What stat(2) shows; its inode is `ino`. The file belongs to whoever has mounted it: the hive has
+    /// roles, not users.
     fn attr(&self, ino: u64, attr: &Attr) -> FileAttr {
         const S_IFMT: u32 = 0o170_000;
         const S_IFDIR: u32 = 0o040_000;
@@ -95,9 +95,9 @@ impl Fs {
         }
     }
 
-    fn refuse_in(&self, parent: INodeNo, make: impl Fn(u32) -> Tmsg<'static>) -> Errno {
+    fn refuse_in<'m>(&self, parent: INodeNo, until: Instant, make: impl Fn(u32) -> Tmsg<'m>) -> Errno {
         match self.path(parent) {
-            Ok(dir) => errno(self.hive.refused(&dir, make)),
+            Ok(dir) => errno(self.hive.refused(&dir, until, make)),
             Err(number) => errno(number),
         }
     }
@@ -107,15 +107,18 @@ impl Filesystem for Fs {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         // Where the kernel allows less, a record is at most that.
         let _ = config.set_max_write(WRITE_MAX);
+        // Else the kernel lets one lookup or listing at a time into a directory, and one that waits for its
+        // server holds up all the others. Every kernel since 4.7 has it.
+        let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
         Ok(())
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (fs, name) = (self.clone(), name.to_owned());
-        self.pool.run(move || {
+        self.pool.run(move |until| {
             let found = fs.child(parent, &name).and_then(|(dir, name)| {
                 let path = join(&dir, &name);
-                let (_, attr) = fs.hive.getattr(&path, None)?;
+                let (_, attr) = fs.hive.getattr(&path, None, until)?;
                 Ok(fs.attr(fs.nodes(|nodes| nodes.look_up(&path)), &attr))
             });
             match found {
@@ -131,10 +134,10 @@ impl Filesystem for Fs {
 
     fn getattr(&self, _: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
         let fs = self.clone();
-        self.pool.run(move || {
-            let found = fs.path(ino).and_then(|path| fs.hive.getattr(&path, fh.map(|fh| fh.0)));
+        self.pool.run(move |until| {
+            let found = fs.path(ino).and_then(|path| fs.hive.getattr(&path, fh.map(|fh| fh.0), until));
             match found {
-                Ok((_, attr)) => reply.attr(&TTL, &fs.attr(ino.0, &attr)),
+                Ok((qid, attr)) => reply.attr(&TTL, &fs.attr(qid.path, &attr)),
                 Err(number) => reply.error(errno(number)),
             }
         });
@@ -174,14 +177,14 @@ impl Filesystem for Fs {
             ..SetAttr::default()
         };
         let fs = self.clone();
-        self.pool.run(move || {
+        self.pool.run(move |until| {
             let handle = fh.map(|fh| fh.0);
             let done = fs.path(ino).and_then(|path| {
-                fs.hive.setattr(&path, handle, attr)?;
-                fs.hive.getattr(&path, handle)
+                fs.hive.setattr(&path, handle, attr, until)?;
+                fs.hive.getattr(&path, handle, until)
             });
             match done {
-                Ok((_, attr)) => reply.attr(&TTL, &fs.attr(ino.0, &attr)),
+                Ok((qid, attr)) => reply.attr(&TTL, &fs.attr(qid.path, &attr)),
                 Err(number) => reply.error(errno(number)),
             }
         });
@@ -189,9 +192,11 @@ impl Filesystem for Fs {
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let fs = self.clone();
-        self.pool.run(move || match fs.path(ino).and_then(|path| fs.hive.open(&path, flags.0 as u32)) {
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO),
-            Err(number) => reply.error(errno(number)),
+        self.pool.run(move |until| {
+            match fs.path(ino).and_then(|path| fs.hive.open(&path, flags.0 as u32, until)) {
+                Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO),
+                Err(number) => reply.error(errno(number)),
+            }
         });
     }
 
@@ -207,7 +212,7 @@ impl Filesystem for Fs {
         reply: ReplyData,
     ) {
         let fs = self.clone();
-        self.pool.run(move || match fs.hive.read(fh.0, offset, size) {
+        self.pool.run(move |until| match fs.hive.read(fh.0, offset, size, until) {
             Ok(data) => reply.data(&data),
             Err(number) => reply.error(errno(number)),
         });
@@ -226,7 +231,7 @@ impl Filesystem for Fs {
         reply: ReplyWrite,
     ) {
         let (fs, data) = (self.clone(), data.to_vec());
-        self.pool.run(move || match fs.hive.write(fh.0, offset, &data) {
+        self.pool.run(move |until| match fs.hive.write(fh.0, offset, &data, until) {
             Ok(count) => reply.written(count),
             Err(number) => reply.error(errno(number)),
         });
@@ -247,15 +252,15 @@ impl Filesystem for Fs {
         reply: ReplyEmpty,
     ) {
         let fs = self.clone();
-        self.pool.run(move || {
-            fs.hive.close(fh.0);
+        self.pool.run(move |until| {
+            fs.hive.close(fh.0, until);
             reply.ok();
         });
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, fh: FileHandle, _: bool, reply: ReplyEmpty) {
         let fs = self.clone();
-        self.pool.run(move || match fs.hive.fsync(fh.0) {
+        self.pool.run(move |until| match fs.hive.fsync(fh.0, until) {
             Ok(()) => reply.ok(),
             Err(number) => reply.error(errno(number)),
         });
@@ -263,26 +268,22 @@ impl Filesystem for Fs {
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let fs = self.clone();
-        self.pool.run(move || match fs.path(ino).and_then(|path| fs.hive.open(&path, 0)) {
+        self.pool.run(move |until| match fs.path(ino).and_then(|path| fs.hive.open(&path, 0, until)) {
             Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
             Err(number) => reply.error(errno(number)),
         });
     }
 
-    fn readdir(&self, _: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(&self, _: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let fs = self.clone();
-        self.pool.run(move || {
-            let entries = match fs.hive.entries(fh.0, offset == 0) {
+        self.pool.run(move |until| {
+            let entries = match fs.hive.entries(fh.0, offset == 0, until) {
                 Ok(entries) => entries,
                 Err(number) => return reply.error(errno(number)),
             };
-            let dots = [(".", ino.0), ("..", ino.0)].map(|(name, ino)| (name, ino, FileType::Directory));
-            let named = entries.iter().map(|entry| {
+            for (i, entry) in entries.iter().enumerate().skip(offset as usize) {
                 let kind = if entry.is_dir { FileType::Directory } else { FileType::RegularFile };
-                (entry.name.as_str(), entry.qid.path, kind)
-            });
-            for (i, (name, ino, kind)) in dots.into_iter().chain(named).enumerate().skip(offset as usize) {
-                if reply.add(INodeNo(ino), i as u64 + 1, kind, name) {
+                if reply.add(INodeNo(entry.qid.path), i as u64 + 1, kind, &entry.name) {
                     break;
                 }
             }
@@ -292,8 +293,8 @@ impl Filesystem for Fs {
 
     fn releasedir(&self, _: &Request, _: INodeNo, fh: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
         let fs = self.clone();
-        self.pool.run(move || {
-            fs.hive.close(fh.0);
+        self.pool.run(move |until| {
+            fs.hive.close(fh.0, until);
             reply.ok();
         });
     }
@@ -315,48 +316,53 @@ impl Filesystem for Fs {
         reply: ReplyCreate,
     ) {
         let fs = self.clone();
-        self.pool.run(move || {
+        self.pool.run(move |until| {
             let flags = flags as u32;
-            reply.error(fs.refuse_in(parent, |fid| Tmsg::Lcreate { fid, name: "new", flags, mode, gid: 0 }));
+            reply.error(fs.refuse_in(parent, until, |fid| Tmsg::Lcreate {
+                fid,
+                name: "new",
+                flags,
+                mode,
+                gid: 0,
+            }));
         });
     }
 
     fn mknod(&self, _: &Request, parent: INodeNo, _: &OsStr, mode: u32, _: u32, _: u32, reply: ReplyEntry) {
         let fs = self.clone();
-        self.pool.run(move || {
+        self.pool.run(move |until| {
             let make = |dfid| Tmsg::Mknod { dfid, name: "new", mode, major: 0, minor: 0, gid: 0 };
-            reply.error(fs.refuse_in(parent, make));
+            reply.error(fs.refuse_in(parent, until, make));
         });
     }
 
     fn mkdir(&self, _: &Request, parent: INodeNo, _: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
         let fs = self.clone();
-        self.pool.run(move || {
-            reply.error(fs.refuse_in(parent, |dfid| Tmsg::Mkdir { dfid, name: "new", mode, gid: 0 }));
+        self.pool.run(move |until| {
+            reply.error(fs.refuse_in(parent, until, |dfid| Tmsg::Mkdir { dfid, name: "new", mode, gid: 0 }));
         });
     }
 
     fn symlink(&self, _: &Request, parent: INodeNo, _: &OsStr, _: &std::path::Path, reply: ReplyEntry) {
         let fs = self.clone();
-        self.pool.run(move || {
+        self.pool.run(move |until| {
             let make = |fid| Tmsg::Symlink { fid, name: "new", target: "x", gid: 0 };
-            reply.error(fs.refuse_in(parent, make));
+            reply.error(fs.refuse_in(parent, until, make));
         });
     }
 
     fn link(&self, _: &Request, _: INodeNo, newparent: INodeNo, _: &OsStr, reply: ReplyEntry) {
         let fs = self.clone();
-        self.pool.run(move || {
-            reply.error(fs.refuse_in(newparent, |fid| Tmsg::Link { dfid: fid, fid, name: "new" }));
+        self.pool.run(move |until| {
+            reply.error(fs.refuse_in(newparent, until, |fid| Tmsg::Link { dfid: fid, fid, name: "new" }));
         });
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (fs, name) = (self.clone(), name.to_owned());
-        self.pool.run(move || {
-            let number =
-                fs.child(parent, &name).map_or_else(|n| n, |(dir, name)| fs.hive.unlink(&dir, &name));
-            reply.error(errno(number));
+        let (fs, name) = (self.clone(), name.to_string_lossy().into_owned());
+        self.pool.run(move |until| {
+            let make = |dirfid| Tmsg::Unlinkat { dirfid, name: &name, flags: 0 };
+            reply.error(fs.refuse_in(parent, until, make));
         });
     }
 
@@ -374,10 +380,12 @@ impl Filesystem for Fs {
         _: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (fs, name, newname) = (self.clone(), name.to_owned(), newname.to_string_lossy().into_owned());
-        self.pool.run(move || {
-            let ask = |(dir, name): (String, String)| fs.hive.rename(&dir, &name, &newname);
-            reply.error(errno(fs.child(parent, &name).map_or_else(|n| n, ask)));
+        let fs = self.clone();
+        let (name, newname) = (name.to_string_lossy().into_owned(), newname.to_string_lossy().into_owned());
+        self.pool.run(move |until| {
+            let make =
+                |dir| Tmsg::Renameat { olddirfid: dir, oldname: &name, newdirfid: dir, newname: &newname };
+            reply.error(fs.refuse_in(parent, until, make));
         });
     }
 
@@ -387,7 +395,7 @@ impl Filesystem for Fs {
             return reply.error(Errno::EOPNOTSUPP);
         }
         let fs = self.clone();
-        self.pool.run(move || match fs.path(ino).and_then(|path| fs.hive.getattr(&path, None)) {
+        self.pool.run(move |until| match fs.path(ino).and_then(|path| fs.hive.getattr(&path, None, until)) {
             Ok((qid, _)) => {
                 let text = format!("{:02x} {:08x} {:016x}", qid.kind, qid.version, qid.path);
                 match text.len() as u32 {

@@ -1,8 +1,9 @@
 //! Threads for operations, so that one that waits keeps none of the others waiting.
 
+use crate::hive::DEADLINE;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -29,10 +30,11 @@ impl Pool {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `job` on a thread of the pool.
-    pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
+    /// Runs `job` on a thread of the pool. It is told when it must have ended; the time in the queue counts.
+    pub(crate) fn run(&self, job: impl FnOnce(Instant) + Send + 'static) {
+        let until = Instant::now() + DEADLINE;
         let mut queue = self.lock();
-        queue.jobs.push_back(Box::new(job));
+        queue.jobs.push_back(Box::new(move || job(until)));
         if queue.idle < queue.jobs.len() && queue.threads < THREADS_MAX {
             let pool = self.clone();
             let spawned = std::thread::Builder::new().stack_size(256 << 10).spawn(move || pool.work());
