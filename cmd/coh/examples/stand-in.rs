@@ -46,8 +46,8 @@ fn serve(name: &'static str) -> ExitCode {
                 Verdict::Ack("OK".into())
             }
         };
-        let sink = Dir::new().ctl("queen.log", 0o600, 8000, lines(boot.data.join("log")));
-        let events = Dir::new().ctl("events", 0o600, 8000, lines(boot.data.join("events")));
+        let sink = Dir::new().orders("queen.log", 0o600, 8000, lines(boot.data.join("log")));
+        let events = Dir::new().orders("events", 0o600, 8000, lines(boot.data.join("events")));
         Ok(Tree::new((), Dir::new()).internal("sink", sink).internal("in", events))
     })
 }

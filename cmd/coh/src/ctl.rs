@@ -71,7 +71,7 @@ pub(crate) fn tree(init: Init) -> Tree<Init> {
         .text("workers", |init: &Init, _, out| {
             init.worker_lines().try_for_each(|line| done(writeln!(out, "{line}")))
         })
-        .ctl("ctl", 0o600, LINE_MAX, run);
+        .orders("ctl", 0o600, LINE_MAX, run);
     Tree::new(init, main)
 }
 

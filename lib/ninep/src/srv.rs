@@ -3,6 +3,7 @@
 //! A server declares a [`Tree`], wraps it in an [`Engine`], and hands it bytes and the time. It never
 //! sees a fid, a tag, an unvalidated name or an oversized frame.
 
+mod control;
 mod engine;
 mod fids;
 mod frame;
@@ -10,6 +11,7 @@ mod open;
 mod service;
 mod tree;
 
+pub use control::{Entry, Journal, Ledger, Mark, Staged};
 pub use engine::{ConnId, Engine, Limits};
 pub use fids::Fids;
 pub use frame::{Framer, HEADER, Next, SKIP_MAX};

@@ -55,8 +55,8 @@ fn tree(toy: Toy) -> Tree<Toy> {
             out.push_str(&"0123456789abcdef".repeat(4096));
             Ok(())
         })
-        .ctl("ctl", 0o600, 200, ctl);
-    let sink = Dir::new().ctl("queen.log", 0o600, 8000, |toy: &mut Toy, _, line| {
+        .orders("ctl", 0o600, 200, ctl);
+    let sink = Dir::new().orders("queen.log", 0o600, 8000, |toy: &mut Toy, _, line| {
         toy.lines.lock().unwrap().push(line.into());
         Verdict::Ack("OK".into())
     });

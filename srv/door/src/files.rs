@@ -124,7 +124,7 @@ pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
     Tree::new(Own { facts, ask_ms: None }, Dir::new())
         .root("9p", ninep)
         .root("pressure", pressure)
-        .internal("ctl", Dir::new().ctl("ctl", 0o600, CTL_LINE, order).text("left", left))
+        .internal("ctl", Dir::new().orders("ctl", 0o600, CTL_LINE, order).text("left", left))
 }
 
 fn line(wrote: std::fmt::Result) -> Result<(), Refusal> {

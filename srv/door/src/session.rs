@@ -98,7 +98,7 @@ pub(crate) struct Session {
     pub(crate) framer: Framer,
     pub(crate) fids: Fids<Fid>,
     pub(crate) inflight: Vec<(u16, Asked)>,
-    /// What servers are told: `role:subject`.
+    /// Whose it is: `role:subject`.
     pub(crate) uname: Rc<str>,
     pub(crate) ticket: Option<Held>,
     pub(crate) table: Rc<Table>,
@@ -163,6 +163,15 @@ impl Session {
     /// Bytes that wait for the client to read.
     pub(crate) fn queued(&self) -> usize {
         self.out.len() - self.sent
+    }
+
+    /// Who asks, as servers are told: `role:subject:ticket`.
+    pub(crate) fn uname_for_servers(&self) -> String {
+        match &self.ticket {
+            None => self.uname.to_string(),
+            Some(held) if self.uname.contains(':') => format!("{}:{}", self.uname, held.id),
+            Some(held) => format!("{}::{}", self.uname, held.id),
+        }
     }
 
     /// May this session see `path`, or must it pass through it to what it may see?

@@ -42,7 +42,7 @@ fn fake(name: &str) -> Tree<Fake> {
             .text("version", say("cohesix\n"))
             .dir("tests", Dir::new().text("a.coh", say("ping\n"))),
         "log" => Dir::new().append("queen.log", 0o644, stream),
-        "queen" => Dir::new().ctl("ctl", 0o600, 100, |fake: &mut Fake, call, line| {
+        "queen" => Dir::new().orders("ctl", 0o600, 100, |fake: &mut Fake, call, line| {
             fake.lines.push(format!("{} {line}", call.who.session));
             Verdict::Ack(format!("OK DONE line={line}"))
         }),

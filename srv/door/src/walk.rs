@@ -354,7 +354,7 @@ impl Door {
         };
         self.connect(channel);
         let session = &mut self.sessions[slot];
-        let (number, uname) = (session.number, Rc::clone(&session.uname));
+        let (number, uname) = (session.number, session.uname_for_servers());
         if session.roots.len() <= mount as usize {
             session.roots.resize_with(table.len(), || Root::None);
         }

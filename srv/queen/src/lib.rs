@@ -28,10 +28,10 @@ pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
         .text("reason", |_, _, out| show::line(out, "reason=boot"))
         .text("since", |queen: &Queen, _, out| show::line(out, &format!("since_ms={}", queen.since_ms)));
     let inward = Dir::new()
-        .ctl("events", 0o600, max_line, Queen::event)
+        .orders("events", 0o600, max_line, Queen::event)
         .text("revoked", |queen: &Queen, _, out| show::revoked(queen, out))
         .text("workers", |queen: &Queen, _, out| show::directories(queen, out));
-    Tree::new(Queen::new(config, minter), Dir::new().ctl("ctl", 0o600, max_line, Queen::command))
+    Tree::new(Queen::new(config, minter), Dir::new().orders("ctl", 0o600, max_line, Queen::command))
         .root("lifecycle", lifecycle)
         .root("proc", Dir::new().text("workers", |queen: &Queen, call, out| show::workers(queen, call, out)))
         .internal("in", inward)

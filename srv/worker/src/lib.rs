@@ -42,7 +42,7 @@ pub fn tree(config: Config) -> Tree<Fs> {
     );
     Tree::new(Fs { workers: Workers::new(config), outbox: Vec::new(), ask_ms: None }, main)
         .root("shard", shards)
-        .internal("ctl", Dir::new().ctl("ctl", 0o600, ctl_line, command).text("left", left))
+        .internal("ctl", Dir::new().orders("ctl", 0o600, ctl_line, command).text("left", left))
 }
 
 fn worker_dir() -> Dir<Fs> {

@@ -97,7 +97,7 @@ fn engine(input: &[u8]) {
                 Ok(())
             })
             .append("ring", 0o644, |state: &mut State, _: &Call| Ok(&mut state.ring as &mut dyn Stream))
-            .ctl("ctl", 0o600, 64, |_, _, line| Verdict::Ack(format!("OK {line}")))
+            .orders("ctl", 0o600, 64, |_, _, line| Verdict::Ack(format!("OK {line}")))
             .dir("dir", Dir::new().text("inner", |_, _, _| Ok(()))),
     );
     let now = Now::default();

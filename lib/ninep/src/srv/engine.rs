@@ -1,12 +1,14 @@
 //! The protocol, once, for every server: frames in, replies out (spec 1.1–1.5). Sans-IO.
 
+use super::control::{ID_BIT, Pipeline};
 use super::frame::{Framer, Next};
 use super::open::{Fid, Open};
-use super::service::{Now, Service};
-use super::tree::{At, Call, Kind, Token, Tree, Verdict, Who};
+use super::service::{Now, Request, Service};
+use super::tree::{At, Call, File, Kind, Token, Tree, Verdict, Who};
 use crate::refusal::{Refusal, Word};
 use crate::srv::fids::Fids;
 use crate::wire::{self, Attr, MSIZE_MIN, NOFID, READ_OVERHEAD, Rmsg, SetAttr, Statfs, Tmsg, VERSION};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -81,6 +83,7 @@ struct Lines {
 pub struct Engine<S> {
     /// The files and their state.
     pub tree: Tree<S>,
+    pipeline: Option<Box<dyn Pipeline<S>>>,
     limits: Limits,
     born_ms: u64,
     conns: HashMap<ConnId, Conn>,
@@ -92,9 +95,11 @@ pub struct Engine<S> {
 
 impl<S: Service> Engine<S> {
     /// An engine over `tree`; `now` becomes the time stamp of its files.
-    pub fn new(tree: Tree<S>, limits: Limits, now: Now) -> Self {
+    pub fn new(mut tree: Tree<S>, limits: Limits, now: Now) -> Self {
+        let pipeline = tree.pipeline.take();
         Engine {
             tree,
+            pipeline,
             limits,
             born_ms: now.wall_ms,
             conns: HashMap::new(),
@@ -102,6 +107,35 @@ impl<S: Service> Engine<S> {
             next_serial: 1,
             pending: HashMap::new(),
             acks: HashMap::new(),
+        }
+    }
+
+    /// The loop has started.
+    pub fn start(&mut self, now: Now) {
+        self.tree.state.start(now);
+        if let Some(pipeline) = &mut self.pipeline {
+            pipeline.start(&mut self.tree.state, now);
+        }
+    }
+
+    /// The monotonic millisecond at which [`Engine::settle`] must run next.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let pipeline = self.pipeline.as_ref().and_then(|pipeline| pipeline.deadline_ms());
+        [pipeline, self.tree.state.deadline_ms()].into_iter().flatten().min()
+    }
+
+    /// What to ask of other servers, in order; taken after every event.
+    pub fn outbox(&mut self) -> Vec<Request> {
+        let mut requests = self.tree.state.outbox();
+        requests.extend(self.pipeline.iter_mut().flat_map(|pipeline| pipeline.outbox()));
+        requests
+    }
+
+    /// The answer to a request whose id was not 0.
+    pub fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
+        match &mut self.pipeline {
+            Some(pipeline) if id & ID_BIT != 0 => pipeline.reply(&mut self.tree.state, id, answer, now),
+            _ => self.tree.state.reply(id, answer, now),
         }
     }
 
@@ -166,11 +200,20 @@ impl<S: Service> Engine<S> {
         }
     }
 
-    /// Lets decided commands through; returns the connections that have something to send.
+    /// Moves on what time and answers have brought, and lets decided commands through; returns the
+    /// connections that have something to send.
     pub fn settle(&mut self, now: Now) -> Vec<ConnId> {
         let mut touched = Vec::new();
+        if self.tree.state.deadline_ms().is_some_and(|at| at <= now.mono_ms) {
+            self.tree.state.tick(now);
+        }
         loop {
-            let decided = self.tree.state.completions();
+            let mut decided = Vec::new();
+            if let Some(pipeline) = &mut self.pipeline {
+                pipeline.tick(&mut self.tree.state, now);
+                decided = pipeline.verdicts();
+            }
+            decided.extend(self.tree.state.completions());
             if decided.is_empty() {
                 return touched;
             }
@@ -251,7 +294,7 @@ impl<S: Service> Engine<S> {
         }
         if let Tmsg::Write { fid, offset, data } = msg
             && let Ok(Fid { open: Some(open), at, .. }) = conn.fids.get_mut(fid)
-            && matches!(self.tree.file(*at).kind, Kind::Ctl { .. })
+            && matches!(self.tree.file(*at).kind, Kind::Ctl { .. } | Kind::Orders { .. })
         {
             if let Err(refusal) = open.may_write_ctl(offset, data.len()) {
                 return error(&mut conn.out, tag, &refusal, tells_detail);
@@ -300,12 +343,14 @@ impl<S: Service> Engine<S> {
                 None => {
                     let Some(line) = pending.line.next(&pending.data) else { break Ok(()) };
                     let (file, state) = self.tree.file_and_state(at);
-                    let Kind::Ctl { line: run, max_line } = &file.kind else { break Ok(()) };
                     let token = Token { conn: pending.conn, serial: self.next_serial };
                     let call = Call { key: at.key, who: &who, now, token };
+                    let (Kind::Ctl { max_line, .. } | Kind::Orders { max_line, .. }) = &file.kind else {
+                        break Ok(());
+                    };
                     match check_line(line, *max_line) {
                         Err(refusal) => Verdict::Refuse { verb: "CTL".into(), refusal },
-                        Ok(text) => match run(state, &call, text) {
+                        Ok(text) => match run(file, state, &mut self.pipeline, &call, text) {
                             Verdict::Later => {
                                 self.next_serial += 1;
                                 conn.deferred.push((pending.tag, token, pending.fid));
@@ -338,6 +383,21 @@ impl<S: Service> Engine<S> {
             Ok(()) => Rmsg::Write { count: pending.data.len() as u32 }.encode(pending.tag, &mut conn.out),
             Err(refusal) => error(&mut conn.out, pending.tag, &refusal, self.limits.tells_detail),
         }
+    }
+}
+
+/// One line: an order is the state's business, a command goes the way of all commands.
+fn run<S>(
+    file: &File<S>,
+    state: &mut S,
+    pipeline: &mut Option<Box<dyn Pipeline<S>>>,
+    call: &Call,
+    line: &str,
+) -> Verdict {
+    match (&file.kind, pipeline) {
+        (Kind::Orders { line: run, .. }, _) => run(state, call, line),
+        (Kind::Ctl { path, .. }, Some(pipeline)) => pipeline.submit(state, path, call, line),
+        _ => Verdict::Refuse { verb: "CTL".into(), refusal: Refusal::new(Word::Busy, "there is no journal") },
     }
 }
 

@@ -103,7 +103,7 @@ impl Open {
                 let stream = view(state, &call)?;
                 View::Stream { base: stream.base(), end: stream.end(), has_written: false }
             }
-            Kind::Ctl { .. } => {
+            Kind::Ctl { .. } | Kind::Orders { .. } => {
                 let last = acks.get(&(at.node, at.key)).filter(|_| can_read).cloned().unwrap_or_default();
                 View::Ctl { last, acks: String::new(), written: 0 }
             }
@@ -252,7 +252,7 @@ pub(super) fn size<S>(tree: &mut Tree<S>, at: At, who: &Who, now: Now) -> Result
     let call = call(at, who, now);
     let (file, state) = tree.file_and_state(at);
     match &file.kind {
-        Kind::Dir { .. } | Kind::Ctl { .. } => Ok(0),
+        Kind::Dir { .. } | Kind::Ctl { .. } | Kind::Orders { .. } => Ok(0),
         Kind::Text(render) | Kind::Value { get: render, .. } => {
             let mut text = String::new();
             render(state, &call, &mut text)?;

@@ -1,6 +1,7 @@
 //! How a server declares its files: a tree of directories and file kinds, each file a short function
 //! over the server's state (spec 1.3). What the protocol does with them is the engine's business.
 
+use super::control::{Control, Journal, Ledger, Pipeline};
 use super::service::Now;
 use crate::refusal::{Refusal, Word};
 use crate::wire::{QTAPPEND, QTDIR, QTFILE, Qid};
@@ -20,15 +21,18 @@ pub struct Who {
     pub role: String,
     /// Whose ticket, or which server; may be empty.
     pub subject: String,
+    /// The id of the ticket, 32 hex digits; empty for the hive's own user.
+    pub ticket: String,
     /// The door's session number (n_uname of Tattach).
     pub session: u32,
 }
 
 impl Who {
-    /// Takes `role` or `role:subject` apart.
+    /// Takes `role`, `role:subject` or `role:subject:ticket` apart.
     pub fn from_uname(uname: &str, session: u32) -> Self {
-        let (role, subject) = uname.split_once(':').unwrap_or((uname, ""));
-        Who { role: role.into(), subject: subject.into(), session }
+        let mut parts = uname.splitn(3, ':').map(String::from);
+        let mut next = || parts.next().unwrap_or_default();
+        Who { role: next(), subject: next(), ticket: next(), session }
     }
 
     /// Is this another server of the hive, and not a session of the door?
@@ -53,7 +57,7 @@ pub struct Call<'a> {
     pub who: &'a Who,
     /// When.
     pub now: Now,
-    /// Under which name a deferred answer comes back; meaningful in `ctl` only.
+    /// Under which name a deferred answer comes back; meaningful in control files only.
     pub token: Token,
 }
 
@@ -129,7 +133,8 @@ pub(super) enum Kind<S> {
     Text(TextFn<S>),
     Append { view: ViewFn<S>, write: Option<WriteFn<S>> },
     Value { get: TextFn<S>, set: SetFn<S> },
-    Ctl { line: LineFn<S>, max_line: usize },
+    Ctl { path: &'static str, max_line: usize },
+    Orders { line: LineFn<S>, max_line: usize },
     Blob(Box<dyn Blob<S>>),
 }
 
@@ -171,9 +176,22 @@ impl<S> File<S> {
         File { mode, kind: Kind::Value { get: Box::new(get), set: Box::new(set) } }
     }
 
-    /// A control file: one command a line, at most `max_line` bytes without the newline.
-    pub fn ctl(mode: u32, max_line: usize, line: impl Fn(&mut S, &Call, &str) -> Verdict + 'static) -> Self {
-        File { mode, kind: Kind::Ctl { line: Box::new(line), max_line } }
+    /// A control file at the hive's `path`: one command a line, at most `max_line` bytes without the
+    /// newline; each is gated and journaled before it takes effect.
+    pub fn ctl(mode: u32, max_line: usize, path: &'static str) -> Self
+    where
+        S: Ledger,
+    {
+        File { mode, kind: Kind::Ctl { path, max_line } }
+    }
+
+    /// The same for what servers of the hive tell each other: `line` decides, and nothing is journaled.
+    pub fn orders(
+        mode: u32,
+        max_line: usize,
+        line: impl Fn(&mut S, &Call, &str) -> Verdict + 'static,
+    ) -> Self {
+        File { mode, kind: Kind::Orders { line: Box::new(line), max_line } }
     }
 
     /// A write-once blob.
@@ -273,14 +291,22 @@ impl<S> Dir<S> {
     }
 
     /// Adds a [`File::ctl`].
-    pub fn ctl(
+    pub fn ctl(self, name: &str, mode: u32, max_line: usize, path: &'static str) -> Self
+    where
+        S: Ledger,
+    {
+        self.with(name, File::ctl(mode, max_line, path))
+    }
+
+    /// Adds a [`File::orders`].
+    pub fn orders(
         self,
         name: &str,
         mode: u32,
         max_line: usize,
         line: impl Fn(&mut S, &Call, &str) -> Verdict + 'static,
     ) -> Self {
-        self.with(name, File::ctl(mode, max_line, line))
+        self.with(name, File::orders(mode, max_line, line))
     }
 
     /// Adds a table of entries that the state grows and shrinks. `list` names them all under the
@@ -315,6 +341,7 @@ pub struct Tree<S> {
     pub state: S,
     nodes: Vec<File<S>>,
     roots: Vec<Root>,
+    pub(super) pipeline: Option<Box<dyn Pipeline<S>>>,
 }
 
 /// Bits of a qid path that a server may use; the door keeps the rest.
@@ -324,7 +351,7 @@ const KEY_BITS: u32 = 40;
 impl<S> Tree<S> {
     /// A tree with its main root, which an empty attach spec names.
     pub fn new(state: S, main: Dir<S>) -> Self {
-        let mut tree = Tree { state, nodes: Vec::new(), roots: Vec::new() };
+        let mut tree = Tree { state, nodes: Vec::new(), roots: Vec::new(), pipeline: None };
         tree.add_root("", main, false);
         tree
     }
@@ -338,6 +365,15 @@ impl<S> Tree<S> {
     /// A root that only other servers of the hive may attach to.
     pub fn internal(mut self, name: &str, dir: Dir<S>) -> Self {
         self.add_root(name, dir, true);
+        self
+    }
+
+    /// Says how the control files' commands are journaled; without it they are all refused.
+    pub fn journaled(mut self, journal: Journal) -> Self
+    where
+        S: Ledger + 'static,
+    {
+        self.pipeline = Some(Box::new(Control::new(journal)));
         self
     }
 
@@ -380,7 +416,7 @@ impl<S> Tree<S> {
     pub(super) fn qid(&self, at: At) -> Qid {
         let kind = match self.file(at).kind {
             Kind::Dir { .. } => QTDIR,
-            Kind::Append { .. } | Kind::Ctl { .. } => QTAPPEND,
+            Kind::Append { .. } | Kind::Ctl { .. } | Kind::Orders { .. } => QTAPPEND,
             _ => QTFILE,
         };
         let path = (u64::from(at.node) << KEY_BITS) | (at.key & ((1 << KEY_BITS) - 1));

@@ -55,7 +55,7 @@ impl<S: Service> Host<S> {
             ..Limits::default()
         };
         let mut engine = Engine::new(tree, limits, now);
-        engine.tree.state.start(now);
+        engine.start(now);
         let peers = Peers::new(boot.name, boot.run.join("srv"));
         Ok(Host { engine, listener, conns: HashMap::new(), peers, buffer: vec![0; READ_BYTES] })
     }
@@ -67,7 +67,7 @@ impl<S: Service> Host<S> {
             CONN => self.conn(poll, event, now),
             PEER => {
                 for (id, answer) in self.peers.event(poll, event, &mut self.buffer, now) {
-                    self.engine.tree.state.reply(id, answer, now);
+                    self.engine.reply(id, answer, now);
                 }
             }
             _ => return false,
@@ -188,18 +188,15 @@ impl<S: Service> Host<S> {
 
     /// Carries out what the state has decided since the last turn: time, requests, completions.
     pub fn turn(&mut self, poll: &Poll, now: Now) {
-        if self.engine.tree.state.deadline_ms().is_some_and(|at| at <= now.mono_ms) {
-            self.engine.tree.state.tick(now);
-        }
         // A reply may lead to further requests; what a state asks in answer to refusals is bounded by it.
         loop {
-            let requests = self.engine.tree.state.outbox();
+            let touched = self.engine.settle(now);
+            let requests = self.engine.outbox();
             let mut answers = self.peers.send(poll, requests, now);
             answers.extend(self.peers.tick(poll, now));
-            let touched = self.engine.settle(now);
             let is_done = answers.is_empty() && touched.is_empty();
             for (id, answer) in answers {
-                self.engine.tree.state.reply(id, answer, now);
+                self.engine.reply(id, answer, now);
             }
             for id in touched {
                 self.advance(poll, id, false, now);
@@ -212,6 +209,6 @@ impl<S: Service> Host<S> {
 
     /// When [`Host::turn`] must run next, if nothing happens before.
     pub fn deadline_ms(&self) -> Option<u64> {
-        [self.engine.tree.state.deadline_ms(), self.peers.deadline_ms()].into_iter().flatten().min()
+        [self.engine.deadline_ms(), self.peers.deadline_ms()].into_iter().flatten().min()
     }
 }

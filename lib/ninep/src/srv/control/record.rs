@@ -1,0 +1,54 @@
+//! Records and answers as text.
+
+use crate::srv::tree::Who;
+use alloc::format;
+use alloc::string::String;
+
+/// A record as the journal keeps it, without its sequence number and chain: spec 6.1.
+pub(super) fn body(ts_ms: u64, kind: &str, who: &Who, path: &str, cmd: &str, ack: &str) -> String {
+    let mut out = format!("\"ts_ms\":{ts_ms},\"kind\":\"{kind}\",");
+    name(&mut out, who);
+    out.push(',');
+    text(&mut out, "path", path);
+    out.push_str(",\"cmd\":");
+    out.push_str(cmd);
+    out.push(',');
+    text(&mut out, "ack", ack);
+    out
+}
+
+/// Who asks, as records name them.
+pub(super) fn name(out: &mut String, who: &Who) {
+    text(out, "role", &who.role);
+    out.push(',');
+    text(out, "subject", &who.subject);
+    out.push(',');
+    text(out, "ticket", &who.ticket);
+    out.push_str(&format!(",\"session\":{}", who.session));
+}
+
+/// One member of a JSON object.
+pub(super) fn text(out: &mut String, key: &str, value: &str) {
+    out.push('"');
+    out.push_str(key);
+    out.push_str("\":\"");
+    for c in value.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{8}' => out.push_str("\\b"),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\u{c}' => out.push_str("\\f"),
+            '\r' => out.push_str("\\r"),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// The value of `key=value` in an acknowledgement.
+pub(super) fn value_of<'t>(line: &'t str, key: &str) -> Option<&'t str> {
+    line.split_ascii_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
