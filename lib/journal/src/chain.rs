@@ -1,7 +1,7 @@
 //! Growing a chain: records in their places, and checkpoints that vouch for them.
 
 use crate::hash::Hash;
-use crate::key::AuditKey;
+use crate::key::{AuditKey, Use};
 use crate::record::{Entry, Kind, NotARecord};
 use crate::verify::Head;
 use alloc::format;
@@ -22,7 +22,7 @@ impl Head {
     /// Appends a checkpoint: `key` vouches for the last line.
     pub fn push_checkpoint(&mut self, key: &AuditKey, ts_ms: u64, out: &mut Vec<u8>) -> u64 {
         let (seq, hash) = (self.next - 1, self.hash);
-        let (id, sig) = (key.id(), key.sign(seq, &hash));
+        let (id, sig) = (key.id(), key.sign(Use::Checkpoint, seq, &hash));
         let cmd = format!(r#"{{"seq":{seq},"sha256":"{hash}","key":"{id}","sig":"{sig}"}}"#);
         #[allow(clippy::expect_used)] // Digits and hex in a literal's braces.
         let cmd = RawValue::from_string(cmd).expect("that is JSON");

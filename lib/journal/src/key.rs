@@ -7,8 +7,21 @@ use core::fmt;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
-/// What is signed begins with this, so that the signature is good for nothing else.
-const CONTEXT: &[u8] = b"cohesix journal checkpoint\0";
+/// What a signature is for: what is signed begins with its text, so that it is good for nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Checkpoint,
+    Snapshot,
+}
+
+impl Use {
+    fn text(self) -> &'static [u8] {
+        match self {
+            Use::Checkpoint => b"cohesix journal checkpoint\0",
+            Use::Snapshot => b"cohesix journal snapshot\0",
+        }
+    }
+}
 
 /// Why a text is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +43,8 @@ impl fmt::Display for KeyError {
 
 impl core::error::Error for KeyError {}
 
-fn message(seq: u64, hash: &Hash) -> Vec<u8> {
-    [CONTEXT, &seq.to_be_bytes(), &hash.0].concat()
+fn message(what: Use, seq: u64, hash: &Hash) -> Vec<u8> {
+    [what.text(), &seq.to_be_bytes(), &hash.0].concat()
 }
 
 /// What checkpoints call a key: the first 8 hex digits of its public half's sha256.
@@ -66,9 +79,9 @@ impl AuditKey {
         id(&self.0.verifying_key())
     }
 
-    /// The signature, 128 hex digits, over the record `seq` whose line has `hash`.
-    pub fn sign(&self, seq: u64, hash: &Hash) -> String {
-        hex(&self.0.sign(&message(seq, hash)).to_bytes())
+    /// The signature, 128 hex digits, over a seq and a hash.
+    pub(crate) fn sign(&self, what: Use, seq: u64, hash: &Hash) -> String {
+        hex(&self.0.sign(&message(what, seq, hash)).to_bytes())
     }
 }
 
@@ -95,7 +108,14 @@ impl PublicKeys {
     }
 
     /// Whether key `id` has signed `seq` and `hash`; or why not.
-    pub fn check(&self, id: &str, seq: u64, hash: &Hash, signature: &str) -> Result<(), &'static str> {
+    pub(crate) fn check(
+        &self,
+        what: Use,
+        id: &str,
+        seq: u64,
+        hash: &Hash,
+        signature: &str,
+    ) -> Result<(), &'static str> {
         let mut bytes = [0; 64];
         unhex(signature, &mut bytes).ok_or("the signature is not 128 hex digits")?;
         let mut named = self.0.iter().filter(|(known, _)| known == id).peekable();
@@ -103,7 +123,7 @@ impl PublicKeys {
             return Err("signed by a key that is not known");
         }
         let signature = Signature::from_bytes(&bytes);
-        let is_signed = |key: &VerifyingKey| key.verify_strict(&message(seq, hash), &signature).is_ok();
+        let is_signed = |key: &VerifyingKey| key.verify_strict(&message(what, seq, hash), &signature).is_ok();
         if named.any(|(_, key)| is_signed(key)) { Ok(()) } else { Err("the signature does not verify") }
     }
 }
@@ -120,11 +140,12 @@ mod tests {
         let mut keys = PublicKeys::default();
         keys.add(&key.public_hex()).unwrap();
         let (hash, other) = (Hash::of(b"a"), Hash::of(b"b"));
-        let signature = key.sign(7, &hash);
-        assert_eq!(keys.check(&key.id(), 7, &hash, &signature), Ok(()));
-        assert!(keys.check(&key.id(), 8, &hash, &signature).is_err());
-        assert!(keys.check(&key.id(), 7, &other, &signature).is_err());
-        assert!(keys.check("00000000", 7, &hash, &signature).is_err());
+        let signature = key.sign(Use::Checkpoint, 7, &hash);
+        assert_eq!(keys.check(Use::Checkpoint, &key.id(), 7, &hash, &signature), Ok(()));
+        assert!(keys.check(Use::Checkpoint, &key.id(), 8, &hash, &signature).is_err());
+        assert!(keys.check(Use::Checkpoint, &key.id(), 7, &other, &signature).is_err());
+        assert!(keys.check(Use::Snapshot, &key.id(), 7, &hash, &signature).is_err());
+        assert!(keys.check(Use::Checkpoint, "00000000", 7, &hash, &signature).is_err());
     }
 
     #[test]

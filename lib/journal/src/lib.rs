@@ -10,12 +10,20 @@ extern crate alloc;
 mod chain;
 mod hash;
 mod key;
+#[cfg(feature = "std")]
+mod lines;
 mod record;
+#[cfg(feature = "std")]
+mod store;
 mod verify;
 
 pub use hash::Hash;
 pub use key::{AuditKey, KeyError, PublicKeys};
+#[cfg(feature = "std")]
+pub use lines::{Line, Lines};
 pub use record::{Entry, Kind, NotARecord, RECORD_MAX, Record, concealed, entries};
+#[cfg(feature = "std")]
+pub use store::{Disk, Health, Opened, Options, Real, Refused, Store, StoreError};
 pub use verify::{Fault, Head, Summary, Verifier, refine};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! checkpoint signed. What is wrong is told apart, and the first bad seq named.
 
 use crate::hash::Hash;
-use crate::key::PublicKeys;
+use crate::key::{PublicKeys, Use};
 use crate::record::{Kind, NotARecord, RECORD_MAX, Record};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -215,7 +215,7 @@ impl<'k> Verifier<'k> {
         if self.keys.is_empty() {
             return Ok(());
         }
-        self.keys.check(&it.key, it.seq, &hash, &it.sig)
+        self.keys.check(Use::Checkpoint, &it.key, it.seq, &hash, &it.sig)
     }
 
     /// Takes any piece of the journal.
@@ -258,7 +258,8 @@ impl<'k> Verifier<'k> {
         let summary = self.summary;
         let last = summary.head.next - 1;
         let fault = match (self.doubt, head) {
-            (Some((fault, _)), _) => fault,
+            (Some((fault, hash)), Some(head)) => refine_last(fault, summary.head.next, &hash, &head.hash),
+            (Some((fault, _)), None) => fault,
             (None, Some(head)) if head.next > summary.head.next => {
                 Fault::Short { seq: summary.head.next, last: head.next - 1 }
             }
@@ -278,7 +279,20 @@ pub fn refine(fault: Fault, hash: &Hash, next: &[u8]) -> Fault {
     match fault {
         // The next line vouches for the one that did not fit: then the one before it was edited.
         Fault::Edited { seq } if next.seq == seq + 2 && next.prev != *hash => Fault::Edited { seq: seq + 1 },
+        // The first line of a part: what it stands on was.
+        Fault::Edited { seq } if seq > 1 && next.seq == seq + 1 && next.prev == *hash => {
+            Fault::Edited { seq: seq - 1 }
+        }
         Fault::Missing { seq, found } if next.seq == seq => Fault::Reordered { seq, found },
+        fault => fault,
+    }
+}
+
+/// What is known of the journal's end tells about a bad last line: `want` is the seq that belongs there,
+/// `hash` the line's own, `vouched` the right one's.
+pub(crate) fn refine_last(fault: Fault, want: u64, hash: &Hash, vouched: &Hash) -> Fault {
+    match fault {
+        Fault::Edited { seq } if seq + 1 == want && hash != vouched => Fault::Edited { seq: want },
         fault => fault,
     }
 }

@@ -1,0 +1,171 @@
+//! One file of the journal: records from its first seq on, and where they are in it.
+
+use crate::lines::Lines;
+use crate::record::Record;
+use crate::verify::{Fault, Head, Summary, Verifier, refine, refine_last};
+use crate::{Hash, PublicKeys};
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Of so many records the place of one is kept.
+const STEP: u64 = 64;
+/// A file changed so shortly before it was read may change again without a new time: the clock of
+/// file systems is coarse.
+const COARSE_NS: i128 = 50_000_000;
+
+/// The name of the segment whose first record is `seq`.
+pub(super) fn name(seq: u64) -> String {
+    format!("{seq:020}.jsonl")
+}
+
+/// The first seq of the segment with that name.
+pub(super) fn seq_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".jsonl")?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// What the file system says of a file; as long as it says the same, the file is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp(u64, u64, i64, i64, i64, i64);
+
+impl Stamp {
+    pub(super) fn of(meta: &Metadata) -> Stamp {
+        let (m, m_ns, c, c_ns) = (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
+        Stamp(meta.ino(), meta.size(), m, m_ns, c, c_ns)
+    }
+
+    /// None where the file changed just now.
+    pub(super) fn settled(meta: &Metadata) -> Option<Stamp> {
+        let stamp = Stamp::of(meta);
+        let changed = i128::from(stamp.4) * 1_000_000_000 + i128::from(stamp.5);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i128);
+        (now - changed > COARSE_NS).then_some(stamp)
+    }
+}
+
+/// A file and what is known of it.
+#[derive(Debug, Clone)]
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    /// Where the chain stands before its first record.
+    pub(super) start: Head,
+    /// The next seq after its last record.
+    pub(super) next: u64,
+    /// Its place among all bytes of the journal.
+    pub(super) base: u64,
+    /// Bytes that are whole and durable.
+    pub(super) len: u64,
+    /// The place of every 64th record.
+    index: Vec<u64>,
+}
+
+/// How a segment's reading ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// With its last record.
+    Whole,
+    /// With a line that is no record, and no record after it.
+    Torn { fault: Fault, bytes: u64 },
+    /// With a line that is no record of the chain, and records after it.
+    Broken {
+        fault: Fault,
+        /// The sha256 of the last line, where that is the bad one.
+        last: Option<Hash>,
+    },
+}
+
+impl Segment {
+    pub(super) fn new(dir: &Path, start: Head, base: u64) -> Segment {
+        Segment { path: dir.join(name(start.next)), start, next: start.next, base, len: 0, index: Vec::new() }
+    }
+
+    /// The next record is at `len` of the file, and has so many bytes.
+    pub(super) fn push(&mut self, bytes: u64) {
+        if (self.next - self.start.next).is_multiple_of(STEP) {
+            self.index.push(self.len);
+        }
+        self.next += 1;
+        self.len += bytes;
+    }
+
+    /// A place at or before the record `seq`, and the seq that is there.
+    pub(super) fn near(&self, seq: u64) -> (u64, u64) {
+        let step = (seq - self.start.next) / STEP;
+        let at = usize::try_from(step).ok().and_then(|i| self.index.get(i)).copied().unwrap_or(0);
+        (at, self.start.next + step * STEP)
+    }
+
+    /// Reads the file to its end and counts what is whole. `look` sees every record, its line, and
+    /// where the chain stands after it.
+    pub(super) fn read(
+        &mut self,
+        keys: &PublicKeys,
+        look: &mut dyn FnMut(&Record<'_>, &[u8], &Head),
+    ) -> io::Result<(Head, u64, End)> {
+        let mut lines = Lines::new(File::open(&self.path)?);
+        let mut verifier = Verifier::new(keys, Some(self.start));
+        let outcome = loop {
+            let Some(line) = lines.next()? else { break None };
+            if !line.is_whole {
+                let (seq, bytes) = (self.next, line.bytes.len());
+                break Some((Fault::Torn { seq, bytes }, Hash::of(line.bytes), line.len));
+            }
+            match verifier.line(line.bytes) {
+                Ok(record) => look(&record, line.bytes, &verifier.summary().head),
+                Err(fault) => break Some((fault, Hash::of(line.bytes), line.len)),
+            }
+            self.push(line.len);
+        };
+        let summary = *verifier.summary();
+        let Some((mut fault, hash, mut bytes)) = outcome else {
+            return Ok((summary.head, summary.signed, End::Whole));
+        };
+        // A record in a wrong place is no torn write: that one is cut off, not whole.
+        let mut is_broken = !matches!(fault, Fault::Torn { .. } | Fault::Malformed { .. });
+        let mut is_first = true;
+        while let Some(line) = lines.next()? {
+            if is_first && line.is_whole {
+                fault = refine(fault, &hash, line.bytes);
+            }
+            is_first = false;
+            bytes += line.len;
+            is_broken |= line.is_whole && Record::parse(line.bytes).is_ok();
+        }
+        let last = is_first.then_some(hash);
+        let end = if is_broken { End::Broken { fault, last } } else { End::Torn { fault, bytes } };
+        Ok((summary.head, summary.signed, end))
+    }
+
+    /// Reads the durable part again.
+    /// Its last line is `end`'s.
+    pub(super) fn check(
+        &self,
+        keys: &PublicKeys,
+        file: File,
+        end: &Head,
+    ) -> io::Result<Result<Summary, Fault>> {
+        let mut lines = Lines::new(file.take(self.len));
+        let mut verifier = Verifier::new(keys, Some(self.start));
+        while let Some(line) = lines.next()? {
+            let seq = verifier.summary().head.next;
+            if !line.is_whole {
+                return Ok(Err(Fault::Torn { seq, bytes: line.bytes.len() }));
+            }
+            if let Err(fault) = verifier.line(line.bytes) {
+                let hash = Hash::of(line.bytes);
+                return Ok(Err(match lines.next()? {
+                    Some(next) => refine(fault, &hash, next.bytes),
+                    None => refine_last(fault, seq, &hash, &end.hash),
+                }));
+            }
+        }
+        let summary = *verifier.summary();
+        if summary.head.next != self.next {
+            return Ok(Err(Fault::Short { seq: summary.head.next, last: self.next - 1 }));
+        }
+        Ok(Ok(summary))
+    }
+}
