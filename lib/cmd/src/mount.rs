@@ -8,6 +8,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
+/// EHOSTDOWN of a mount.
+const DOOR_AWAY: &str = "the hive's door is away; look with: coh status";
+
 pub(crate) struct Mount {
     dir: PathBuf,
 }
@@ -17,6 +20,9 @@ impl Mount {
         match fs::metadata(&dir) {
             Ok(meta) if meta.is_dir() => Ok(Mount { dir }),
             Ok(_) => Err(Trouble::failed(format!("{}: not a directory, so no mount", dir.display()))),
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::HOSTDOWN.raw_os_error()) => {
+                Err(Trouble::failed(format!("{}: {DOOR_AWAY}", dir.display())))
+            }
             Err(e) => {
                 let dir = dir.display();
                 let why = plain(&e);
@@ -151,7 +157,7 @@ impl Mount {
                 ));
             }
             Errno::HOSTDOWN => {
-                return Trouble::failed(format!("{path}: the hive's door is away; look with: coh status"));
+                return Trouble::failed(format!("{path}: {DOOR_AWAY}"));
             }
             _ => {}
         }
