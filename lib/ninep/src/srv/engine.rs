@@ -658,7 +658,11 @@ impl<S> Turn<'_, S> {
         let sets_size_only =
             attr.valid & SETATTR_SIZE != 0 && attr.valid & !(SETATTR_SIZE | SETATTR_TIMES) == 0;
         match self.tree.file(at).kind {
-            Kind::Ctl { .. } | Kind::Value { .. } if sets_size_only && attr.size == 0 => Ok(()),
+            Kind::Ctl { .. } | Kind::Orders { .. } | Kind::Value { .. }
+                if sets_size_only && attr.size == 0 =>
+            {
+                Ok(())
+            }
             _ => Err(Word::Permission.into()),
         }
     }
