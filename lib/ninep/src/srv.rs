@@ -11,7 +11,7 @@ mod open;
 mod service;
 mod tree;
 
-pub use control::{Entry, Journal, Ledger, Mark, Staged};
+pub use control::{Entry, Journal, Ledger, Mark, Staged, record};
 pub use engine::{ConnId, Engine, Limits};
 pub use fids::Fids;
 pub use frame::{Framer, HEADER, Next, SKIP_MAX};

@@ -108,7 +108,7 @@ impl Door {
         } else {
             self.ticketed(slot, uname, &shown)?
         };
-        if self.sessions[slot].state == State::Active {
+        if matches!(self.sessions[slot].state, State::Active | State::Draining) {
             self.same_identity(slot, &identity)?;
         } else {
             self.enter(slot, identity)?;
@@ -218,6 +218,10 @@ impl Door {
     /// The session becomes what it has shown itself to be.
     fn enter(&mut self, slot: usize, identity: Identity) -> Result<(), Refusal> {
         let Identity { role, subject, grant } = identity;
+        if role.is_worker() && !self.phase.lets_workers_in() {
+            let detail = format!("state={} lets no worker in", self.phase.word());
+            return Err(Refusal::new(Word::Busy, detail));
+        }
         let table = self.table_for(role, &subject)?;
         let uname: Rc<str> = Rc::from(uname(role, &subject));
         let shard = role.is_worker().then(|| {
@@ -239,6 +243,10 @@ impl Door {
         public.shard = shard;
         public.is_scoped = session.ticket.as_ref().is_some_and(|held| !held.scopes.is_empty());
         drop(public);
+        let who = session.who();
+        let cmd = format!("{{\"peer\":{:?}}}", session.peer);
+        self.facts.borrow_mut().records.push("attach", &who, "", &cmd, "OK ATTACH", self.now);
+        let session = &self.sessions[slot];
         let ticket = session.ticket.as_ref().map_or("none", |held| &held.id);
         self.log.push(format!(
             "door session {} attached owner={uname} ticket={ticket} peer={}",

@@ -2,9 +2,10 @@
 
 use crate::admit::Admission;
 use crate::channel::{Channel, Wait};
-use crate::facts::{Facts, Order, Public, State};
+use crate::facts::{Facts, Order, Phase, Public, State};
 use crate::files::{self, Own};
 use crate::job::Job;
+use crate::records::Records;
 use crate::request::Gate;
 use crate::session::{At, Root, Rules, Session, SessionRef, revoked};
 use manifest::{Manifest, Ninep};
@@ -37,6 +38,7 @@ pub struct Door {
     pub(crate) channels: Vec<Channel>,
     pub(crate) jobs: Slab<Job>,
     pub(crate) admission: Admission,
+    pub(crate) phase: Phase,
     pub(crate) facts: Rc<RefCell<Facts>>,
     pub(crate) now: Now,
     pub(crate) born_ms: u64,
@@ -78,6 +80,7 @@ impl Door {
             tags_per_session: manifest.ninep.tags_per_session,
             shard_bits: manifest.telemetry.shard_bits,
             servers: manifest.servers.iter().map(|server| server.name.clone()).collect(),
+            records: Records::new(manifest.servers.iter().any(|server| server.name == "audit")),
             ..Facts::default()
         };
         let facts = Rc::new(RefCell::new(facts));
@@ -88,6 +91,7 @@ impl Door {
             channels,
             jobs: Slab::new(),
             admission,
+            phase: Phase::default(),
             facts,
             now,
             born_ms: now.wall_ms,
@@ -233,6 +237,9 @@ impl Door {
         let session = self.sessions.remove(slot);
         self.facts.borrow_mut().sessions.remove(&session.number);
         if !session.uname.is_empty() {
+            let mut facts = self.facts.borrow_mut();
+            facts.records.push("detach", &session.who(), "", "{}", "OK DETACH", self.now);
+            drop(facts);
             self.log.push(format!("door session {} ended owner={}", session.number, session.uname));
         }
     }
@@ -510,6 +517,7 @@ impl Door {
                     self.admission.is_loaded = true;
                     self.wake_all();
                 }
+                Order::Phase(phase) => self.enter_phase(phase),
                 Order::Remounted { session } => {
                     let Some((_, it)) = self.sessions.iter_mut().find(|(_, it)| it.number == session) else {
                         continue;
@@ -524,6 +532,35 @@ impl Door {
                     }
                 }
             }
+        }
+    }
+
+    /// The hive's state has changed: workers' sessions drain while it lets none in.
+    fn enter_phase(&mut self, phase: Phase) {
+        self.phase = phase;
+        let (from, to) = match phase.lets_workers_in() {
+            true => (State::Draining, State::Active),
+            false => (State::Active, State::Draining),
+        };
+        for (_, session) in &mut self.sessions {
+            if session.state == from && session.is_worker() {
+                session.state = to;
+                let mut public = session.public.borrow_mut();
+                public.state = to;
+                public.since_ms = self.now.wall_ms;
+            }
+        }
+    }
+
+    /// A refused attach or write, for the journal.
+    pub(crate) fn deny(&mut self, slot: usize, verb: &str, refusal: &Refusal, path: Option<&str>) {
+        let is_denial = matches!(
+            refusal.word,
+            Word::Permission | Word::Policy | Word::Quota | Word::Cut | Word::Revoked | Word::RateLimited
+        );
+        if is_denial {
+            let who = self.sessions[slot].who();
+            self.facts.borrow_mut().records.deny(&who, path.unwrap_or(""), verb, refusal, self.now);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the door knows about itself, shared with the files that show it: `/proc/9p`, `/proc/pressure`.
 
+use crate::records::Records;
 use ninep::refusal::Word;
 use ninep::srv::Request;
 use ns::Table;
@@ -17,7 +18,6 @@ pub(crate) enum State {
     /// Attached.
     Active,
     /// No new control writes; telemetry may finish.
-    #[allow(dead_code, reason = "lifecycle puts sessions here; the state is part of spec 2.3")]
     Draining,
     /// Revoked or expired: every request is refused, for good.
     Closed,
@@ -31,6 +31,48 @@ impl State {
             State::Draining => "DRAINING",
             State::Closed => "CLOSED",
         }
+    }
+}
+
+/// The state of the hive, as far as the door has to do with it (spec 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Phase {
+    #[default]
+    Booting,
+    Degraded,
+    Online,
+    Draining,
+    Quiesced,
+    Offline,
+}
+
+impl Phase {
+    const ALL: [Phase; 6] =
+        [Phase::Booting, Phase::Degraded, Phase::Online, Phase::Draining, Phase::Quiesced, Phase::Offline];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Phase::Booting => "BOOTING",
+            Phase::Degraded => "DEGRADED",
+            Phase::Online => "ONLINE",
+            Phase::Draining => "DRAINING",
+            Phase::Quiesced => "QUIESCED",
+            Phase::Offline => "OFFLINE",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|phase| phase.word() == word)
+    }
+
+    /// May workers come in, and work?
+    pub(crate) fn lets_workers_in(self) -> bool {
+        matches!(self, Phase::Online | Phase::Degraded)
+    }
+
+    /// May what has been measured still be written?
+    pub(crate) fn takes_telemetry(self) -> bool {
+        self.lets_workers_in() || self == Phase::Draining
     }
 }
 
@@ -57,6 +99,8 @@ pub(crate) enum Order {
     Revoke { id: String, reason: String },
     /// The queen's list of revocations is here, whole.
     Loaded,
+    /// The hive's state is this from now on.
+    Phase(Phase),
     /// The table of this session has changed.
     Remounted { session: u32 },
 }
@@ -94,6 +138,8 @@ pub(crate) struct Facts {
     pub(crate) accounts: Accounts,
     /// What the door asks of other servers.
     pub(crate) outbox: Vec<Request>,
+    /// What the journal is told.
+    pub(crate) records: Records,
 }
 
 impl Facts {

@@ -1,24 +1,51 @@
 //! The door's own files: `/proc/9p` [9p], `/proc/pressure` [pressure], and the word that the queen has
 //! with it [ctl].
 
-use crate::facts::{Facts, Order, Public, WORDS};
+use crate::facts::{Facts, Order, Phase, Public, WORDS};
+use crate::orders::order;
+use crate::records::APPEND;
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Call, Dir, File, Now, Op, Request, Service, Tree, Verdict};
-use serde::Deserialize;
+use ninep::srv::{Call, Dir, File, Now, Op, Request, Service, Tree};
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::rc::Rc;
 
-/// The state behind the door's files: a view of the door. It asks the queen for the revoked tickets
-/// until she answers; tickets wait until then.
+/// The state behind the door's files: a view of the door. It asks the queen for the revoked tickets and
+/// the hive's state until she answers; tickets wait until then.
 pub struct Own {
-    facts: Rc<RefCell<Facts>>,
+    pub(crate) facts: Rc<RefCell<Facts>>,
     ask_ms: Option<u64>,
+    now: Now,
 }
 
-/// The request for the list of revocations; and how long to wait between tries.
+/// The requests for the list of revocations and for the hive's state; and how long to wait between tries.
 const LIST: u64 = 1;
+const STATE: u64 = 2;
 const ASK_AGAIN_MS: u64 = 10;
+
+impl Own {
+    fn ask(&self, id: u64, root: &'static str, path: &str) {
+        let ask = Request { id, server: "queen", root, path: path.into(), op: Op::Read };
+        self.facts.borrow_mut().outbox.push(ask);
+    }
+
+    /// What the queen has said; None where it is not an answer.
+    fn told(&self, id: u64, text: &str) -> Option<()> {
+        if id == LIST {
+            let mut facts = self.facts.borrow_mut();
+            for line in text.lines() {
+                let (id, reason) = line.split_once(' ').unwrap_or((line, "revoked"));
+                facts.orders.push(Order::Revoke { id: id.into(), reason: reason.into() });
+            }
+            drop(facts);
+            self.ask(STATE, "lifecycle", "state");
+            return Some(());
+        }
+        let phase = Phase::parse(text.trim().strip_prefix("state=")?)?;
+        self.facts.borrow_mut().orders.extend([Order::Phase(phase), Order::Loaded]);
+        Some(())
+    }
+}
 
 impl Service for Own {
     fn start(&mut self, now: Now) {
@@ -26,32 +53,39 @@ impl Service for Own {
     }
 
     fn deadline_ms(&self) -> Option<u64> {
-        self.ask_ms
+        [self.ask_ms, self.facts.borrow().records.deadline_ms()].into_iter().flatten().min()
     }
 
-    fn tick(&mut self, _: Now) {
-        if self.ask_ms.take().is_some() {
-            let (root, path) = ("in", "revoked".into());
-            let ask = Request { id: LIST, server: "queen", root, path, op: Op::Read };
-            self.facts.borrow_mut().outbox.push(ask);
+    fn tick(&mut self, now: Now) {
+        self.now = now;
+        if self.ask_ms.take_if(|at| *at <= now.mono_ms).is_some() {
+            self.ask(LIST, "in", "revoked");
         }
     }
 
     fn outbox(&mut self) -> Vec<Request> {
-        std::mem::take(&mut self.facts.borrow_mut().outbox)
+        let mut facts = self.facts.borrow_mut();
+        let append = facts.records.append(self.now);
+        let mut requests = std::mem::take(&mut facts.outbox);
+        requests.extend(append);
+        requests
     }
 
     fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
-        match answer {
-            Ok(list) if id == LIST => {
-                let mut facts = self.facts.borrow_mut();
-                for line in String::from_utf8_lossy(&list).lines() {
-                    let (id, reason) = line.split_once(' ').unwrap_or((line, "revoked"));
-                    facts.orders.push(Order::Revoke { id: id.into(), reason: reason.into() });
-                }
-                facts.orders.push(Order::Loaded);
+        self.now = now;
+        if id == APPEND {
+            let answer = answer.map(drop).map_err(|why| why.word);
+            let mut facts = self.facts.borrow_mut();
+            if let Some(lost) = facts.records.appended(answer, now) {
+                facts
+                    .outbox
+                    .push(Request::log(format!("door audit records lost count={lost} reason=audit-away")));
             }
-            _ => self.ask_ms = Some(now.mono_ms + ASK_AGAIN_MS),
+            return;
+        }
+        let said = answer.ok().and_then(|text| self.told(id, &String::from_utf8_lossy(&text)));
+        if said.is_none() {
+            self.ask_ms = Some(now.mono_ms + ASK_AGAIN_MS);
         }
     }
 }
@@ -121,7 +155,7 @@ pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
             line(writeln!(out, "{name}={}", own.facts.borrow().refused[i]))
         });
     }
-    Tree::new(Own { facts, ask_ms: None }, Dir::new())
+    Tree::new(Own { facts, ask_ms: None, now: Now::default() }, Dir::new())
         .root("9p", ninep)
         .root("pressure", pressure)
         .internal("ctl", Dir::new().orders("ctl", 0o600, CTL_LINE, order).text("left", left))
@@ -160,7 +194,7 @@ fn remount(own: &mut Own, call: &Call, text: &str) -> Result<(), Refusal> {
     })
 }
 
-fn known_servers(table: &ns::Table, servers: &[String]) -> Result<(), Refusal> {
+pub(crate) fn known_servers(table: &ns::Table, servers: &[String]) -> Result<(), Refusal> {
     for entry in table.entries() {
         if let ns::Entry::Mount { server, .. } = entry
             && !servers.iter().any(|known| known == server)
@@ -171,7 +205,7 @@ fn known_servers(table: &ns::Table, servers: &[String]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn change(
+pub(crate) fn change(
     own: &mut Own,
     id: u32,
     edit: impl FnOnce(&mut ns::Table, &[String]) -> Result<(), Refusal>,
@@ -189,90 +223,10 @@ fn change(
     Ok(())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Command {
-    Revoke(Revoke),
-    Budget(Budget),
-    Bind(Bind),
-    Mount(Mount),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Revoke {
-    id: String,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Budget {
-    ticket: String,
-    ops: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Bind {
-    session: u32,
-    from: String,
-    to: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Mount {
-    session: u32,
-    service: String,
-    at: String,
-}
-
 /// Operations that tickets have left, `<ticket> <ops>` a line.
 fn left(own: &Own, _: &Call, out: &mut String) -> Result<(), Refusal> {
     for (id, ops) in own.facts.borrow().accounts.ops_left() {
         line(writeln!(out, "{id} {ops}"))?;
     }
     Ok(())
-}
-
-/// One command of the queen.
-fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
-    let (verb, done) = match json::from_str(text) {
-        Err(error) => ("CTL", Err(Refusal::new(Word::Invalid, error.to_string()))),
-        Ok(Command::Revoke(Revoke { id, reason })) => {
-            own.facts.borrow_mut().orders.push(Order::Revoke { id, reason });
-            ("REVOKE", Ok(()))
-        }
-        Ok(Command::Budget(Budget { ticket, ops })) => {
-            own.facts.borrow_mut().accounts.set_ops(&ticket, ops);
-            ("BUDGET", Ok(()))
-        }
-        Ok(Command::Bind(Bind { session, from, to })) => {
-            let bind = |table: &mut ns::Table, _: &[String]| {
-                table.bind(&from, &to, false).map_err(|why| refused(&why))
-            };
-            ("BIND", change(own, session, bind))
-        }
-        Ok(Command::Mount(Mount { session, service, at })) => {
-            let mount = |table: &mut ns::Table, servers: &[String]| {
-                table.mount(&service, &at, "", false).map_err(|why| refused(&why))?;
-                known_servers(table, servers)
-            };
-            ("MOUNT", change(own, session, mount))
-        }
-    };
-    match done {
-        Ok(()) => Verdict::Ack(format!("OK {verb}")),
-        Err(refusal) => Verdict::Refuse { verb: verb.into(), refusal },
-    }
-}
-
-fn refused(why: &ns::Refused) -> Refusal {
-    let word = match why {
-        ns::Refused::Nowhere(_) => Word::NotFound,
-        ns::Refused::Full => Word::Quota,
-        _ => Word::Invalid,
-    };
-    Refusal::new(word, why.to_string())
 }

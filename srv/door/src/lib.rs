@@ -11,6 +11,8 @@ mod files;
 mod io;
 mod job;
 mod list;
+mod orders;
+mod records;
 mod reply;
 mod request;
 mod session;

@@ -45,7 +45,7 @@ impl Door {
                 if frame[4] != kind + 1 && frame[4] != kind::RLERROR {
                     return None;
                 }
-                self.reply_client(session, ctag, fid, frame);
+                self.reply_client(session, ctag, fid, kind, frame);
             }
             Wait::Walk { session, tag: ctag, newfid, names, bfid, old } => {
                 self.reply_walk(channel, session, ctag, newfid, names, bfid, old, frame)?;
@@ -93,7 +93,7 @@ impl Door {
         }
     }
 
-    fn reply_client(&mut self, session: SessionRef, tag: u16, fid: u32, frame: &[u8]) {
+    fn reply_client(&mut self, session: SessionRef, tag: u16, fid: u32, asked: u8, frame: &[u8]) {
         if !self.is_live(session) {
             return;
         }
@@ -102,7 +102,11 @@ impl Door {
         it.inflight.retain(|(busy, _)| *busy != tag);
         if frame[4] == kind::RLERROR {
             let path = it.fids.get(fid).ok().map(|fid| Rc::clone(&fid.path));
-            return self.refuse(slot, tag, told_by(frame), path.as_deref());
+            let why = told_by(frame);
+            if asked == kind::TWRITE {
+                self.deny(slot, "WRITE", &why, path.as_deref());
+            }
+            return self.refuse(slot, tag, why, path.as_deref());
         }
         let at = it.out.len();
         it.out.extend_from_slice(frame);

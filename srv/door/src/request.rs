@@ -2,8 +2,8 @@
 
 use crate::channel::Wait;
 use crate::door::Door;
-use crate::facts::State;
-use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked};
+use crate::facts::{Phase, State};
+use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked, within};
 use manifest::Overflow;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION};
@@ -22,6 +22,29 @@ pub(crate) enum Gate {
     Open,
     /// The listener's rule is to wait until an answer has gone out.
     Wait,
+}
+
+/// What workers measure goes here; whatever else they write is control.
+fn is_telemetry(path: &str) -> bool {
+    ["/worker", "/shard", "/queen/telemetry", "/host", "/log"].iter().any(|top| within(path, top))
+}
+
+/// The verb of a request whose refusal the journal is told of: attaches, and what would write.
+fn denied_verb(msg: &Tmsg) -> Option<&'static str> {
+    match msg {
+        Tmsg::Attach { .. } => Some("ATTACH"),
+        Tmsg::Write { .. } => Some("WRITE"),
+        Tmsg::Lopen { flags, .. } if flags & (ACCESS | TRUNC) != 0 => Some("OPEN"),
+        Tmsg::Lcreate { .. }
+        | Tmsg::Mkdir { .. }
+        | Tmsg::Symlink { .. }
+        | Tmsg::Mknod { .. }
+        | Tmsg::Link { .. } => Some("CREATE"),
+        Tmsg::Remove { .. } | Tmsg::Unlinkat { .. } => Some("REMOVE"),
+        Tmsg::Rename { .. } | Tmsg::Renameat { .. } => Some("RENAME"),
+        Tmsg::Setattr { .. } => Some("SETATTR"),
+        _ => None,
+    }
 }
 
 impl Door {
@@ -75,6 +98,9 @@ impl Door {
             return self.refuse(slot, tag, Refusal::new(Word::Busy, detail), None);
         }
         if let Err((refusal, path)) = self.dispatch(slot, tag, &msg, frame) {
+            if let Some(verb) = denied_verb(&msg) {
+                self.deny(slot, verb, &refusal, path.as_deref());
+            }
             self.refuse(slot, tag, refusal, path.as_deref());
         }
     }
@@ -248,8 +274,24 @@ impl Door {
         if it.is_open && !it.can_write {
             return Err(self.said(slot, fid, Word::Permission, "the fid is not open for writing"));
         }
+        self.lets_write(slot, fid)?;
         self.charge(slot, fid, Verb::Write, data.len() as u64)?;
         self.pass(slot, tag, fid, frame)
+    }
+
+    /// What the hive's state leaves a worker: telemetry while it drains, nothing when it is quiet.
+    fn lets_write(&self, slot: usize, fid: u32) -> Outcome {
+        let session = &self.sessions[slot];
+        if session.state != State::Draining {
+            return Ok(());
+        }
+        let path = &self.fid(slot, fid)?.path;
+        if is_telemetry(path) && self.phase.takes_telemetry() {
+            return Ok(());
+        }
+        let is_cut = self.phase == Phase::Offline && !is_telemetry(path);
+        let word = if is_cut { Word::Cut } else { Word::Busy };
+        Err((Refusal::new(word, format!("state={}", self.phase.word())), Some(Rc::clone(path))))
     }
 
     /// Hands a frame on to the server of `fid`; its reply comes back under `tag`.

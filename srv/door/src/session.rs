@@ -3,7 +3,7 @@
 use crate::facts::{Public, State};
 use manifest::{Fids as FidRule, Overflow};
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Fids, Framer};
+use ninep::srv::{Fids, Framer, Who};
 use ninep::wire::{MSIZE_MAX, Qid};
 use ns::Table;
 use std::cell::RefCell;
@@ -163,6 +163,16 @@ impl Session {
     /// Bytes that wait for the client to read.
     pub(crate) fn queued(&self) -> usize {
         self.out.len() - self.sent
+    }
+
+    /// Is this a worker's session?
+    pub(crate) fn is_worker(&self) -> bool {
+        self.uname.starts_with("worker-")
+    }
+
+    /// Who asks, as records say it.
+    pub(crate) fn who(&self) -> Who {
+        Who::from_uname(&self.uname_for_servers(), self.number)
     }
 
     /// Who asks, as servers are told: `role:subject:ticket`.

@@ -92,7 +92,8 @@ impl Hive {
         let is_down = Rc::clone(&down);
         let mut admission = Admission::for_tests();
         admission.dial = Some(Box::new(move |channel, _| !is_down.borrow().contains(&channel)));
-        let door = Door::new(&manifest, admission, now);
+        let mut door = Door::new(&manifest, admission, now);
+        door.phase = crate::facts::Phase::Online;
         let servers = door.channel_names().map(|name| (name != "door").then(|| started(name, now))).collect();
         let own = Engine::new(door.own_tree(), Limits { tells_detail: true, ..Limits::default() }, now);
         Hive { door, own, servers, down, silent: BTreeSet::new(), now }
@@ -146,6 +147,15 @@ impl Hive {
         client.version(self);
         assert_eq!(client.attach(self, "queen"), Ok(()));
         client
+    }
+
+    /// One order of the queen.
+    fn order(&mut self, line: &str) {
+        let call =
+            Call { key: 0, who: &ninep::srv::Who::default(), now: self.now, token: Default::default() };
+        let verdict = crate::orders::order(&mut self.own.tree.state, &call, line);
+        assert!(matches!(verdict, Verdict::Ack(_)), "{line}: {verdict:?}");
+        self.settle();
     }
 
     fn after(&mut self, ms: u64) {

@@ -13,6 +13,7 @@ use crate::refusal::Refusal;
 use alloc::string::String;
 use alloc::vec::Vec;
 pub(super) use pipe::{Control, ID_BIT, Pipeline};
+pub use record::record;
 
 /// One command on its way, as the state sees it.
 #[derive(Debug)]

@@ -18,19 +18,27 @@ fn a_path_of_every_server_reads_through_one_session() {
     }
 }
 
+/// A name space that stays as it is here, whatever bind/ says.
+fn of_few_mounts() -> Hive {
+    const NS: &str = "mount -r proc /proc/boot boot\nmount -r proc /proc/version version\nmount -r proc /proc/tests tests\n\
+        mount door /proc/9p 9p\nmount -r door /proc/pressure pressure\nmount queen /queen\n\
+        mount -r queen /proc/queen proc\nmount log /log\nmount worker /worker\n";
+    Hive::with(|manifest| drop(manifest.namespaces.insert("queen".into(), NS.into())))
+}
+
 #[test]
 fn a_listing_merges_what_is_mounted() {
-    let mut hive = Hive::new();
+    let mut hive = of_few_mounts();
     let mut queen = hive.queen();
-    assert_eq!(queen.list(&mut hive, "/").unwrap(), ["log", "proc", "queen", "shard", "worker"]);
-    let proc = ["9p", "boot", "lifecycle", "pressure", "queen", "tests", "version"];
+    assert_eq!(queen.list(&mut hive, "/").unwrap(), ["log", "proc", "queen", "worker"]);
+    let proc = ["9p", "boot", "pressure", "queen", "tests", "version"];
     assert_eq!(queen.list(&mut hive, "/proc").unwrap(), proc);
     assert_eq!(queen.list(&mut hive, "/worker").unwrap(), ["worker-1", "worker-2"]);
 }
 
 #[test]
 fn a_listing_goes_on_at_any_cookie() {
-    let mut hive = Hive::new();
+    let mut hive = of_few_mounts();
     let mut queen = hive.queen();
     let fid = queen.open(&mut hive, "/proc", 0).unwrap();
     let mut names = Vec::new();
@@ -44,7 +52,7 @@ fn a_listing_goes_on_at_any_cookie() {
         names.push(entry.name.to_owned());
         offset = entry.offset;
     }
-    assert_eq!(names, ["9p", "boot", "lifecycle", "pressure", "queen", "tests", "version"]);
+    assert_eq!(names, ["9p", "boot", "pressure", "queen", "tests", "version"]);
 }
 
 #[test]
@@ -118,16 +126,16 @@ fn what_a_dying_server_owed_is_busy() {
 
 #[test]
 fn a_mount_below_a_dead_server_is_still_there() {
-    let mut hive = Hive::new();
+    let mut hive = of_few_mounts();
     let mut queen = hive.queen();
     hive.kill("proc", false);
-    assert_eq!(queen.read(&mut hive, "/proc/lifecycle/state"), Ok("state=ONLINE\n".into()));
+    assert_eq!(queen.read(&mut hive, "/proc/queen/workers"), Ok("".into()));
     assert_eq!(queen.read(&mut hive, "/proc/boot"), Err(Word::Busy));
     // A client that walks name by name gets as far: what is left of /proc is a directory.
-    assert_eq!(queen.list(&mut hive, "/proc").unwrap(), ["9p", "lifecycle", "pressure", "queen"]);
+    assert_eq!(queen.list(&mut hive, "/proc").unwrap(), ["9p", "pressure", "queen"]);
     hive.kill("queen", false);
-    assert_eq!(queen.read(&mut hive, "/proc/lifecycle/state"), Err(Word::Busy));
-    assert!(queen.errstr(&mut hive).contains("path=/proc/lifecycle"));
+    assert_eq!(queen.read(&mut hive, "/proc/queen/workers"), Err(Word::Busy));
+    assert!(queen.errstr(&mut hive).contains("path=/proc/queen"));
 }
 
 #[test]

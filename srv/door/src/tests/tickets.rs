@@ -6,13 +6,17 @@ use ticket::{Attenuation, Budget, Claims, IssuerKey, Quota, Role, Scope, Token, 
 const WALL_MS: u64 = 1_700_000_000_000;
 
 fn minted(hive: &mut Hive) -> Token {
+    minted_for(hive, Role::Queen, "")
+}
+
+fn minted_for(hive: &mut Hive, role: Role, subject: &str) -> Token {
     let key = IssuerKey::generate([1; 32]);
     hive.door.admission.keys.add("dev", &key.public_hex()).unwrap();
     let claims = Claims {
         hive: "hive".into(),
         id: [7; 16],
-        role: Role::Queen,
-        subject: String::new(),
+        role,
+        subject: subject.into(),
         issued_ms: WALL_MS,
         expires_ms: WALL_MS + 3_600_000,
         budget: Budget::default(),
@@ -27,12 +31,40 @@ fn scope(path: &str, verbs: Verbs) -> Option<Vec<Scope>> {
 }
 
 fn shown(hive: &mut Hive, token: &Token) -> Client {
+    try_to_show(hive, token, "queen").unwrap()
+}
+
+fn try_to_show(hive: &mut Hive, token: &Token, uname: &str) -> Result<Client, Word> {
     let mut client = hive.connect(Rules { local_queen: false, ..unix() });
     client.version(hive);
     let text = token.reveal();
-    let attach = Tmsg::Attach { fid: 0, afid: NOFID, uname: "queen", aname: &text, n_uname: 0 };
-    assert_eq!(word(&client.ask(hive, &attach)), None);
-    client
+    let attach = Tmsg::Attach { fid: 0, afid: NOFID, uname, aname: &text, n_uname: 0 };
+    match word(&client.ask(hive, &attach)) {
+        None => Ok(client),
+        Some(word) => Err(word),
+    }
+}
+
+#[test]
+fn a_hive_that_drains_lets_telemetry_finish_and_no_worker_in() {
+    let mut hive = Hive::new();
+    let token = minted_for(&mut hive, Role::WorkerHeartbeat, "worker-1");
+    let uname = "worker-heartbeat:worker-1";
+    let telemetry = "/worker/worker-1/telemetry";
+    let mut worker = try_to_show(&mut hive, &token, uname).unwrap();
+    let mut queen = hive.queen();
+    let mut states = |hive: &mut Hive, phase: &str| {
+        hive.order(&format!("{{\"lifecycle\":{{\"state\":\"{phase}\"}}}}"));
+        let comes_in = try_to_show(hive, &token, uname).map(|client| hive.door.disconnect(client.slot));
+        let writes = worker.write(hive, telemetry, "t\n");
+        (comes_in, writes, queen.read(hive, "/proc/9p/session/active").unwrap())
+    };
+    let (active, draining) = ("active=2 draining=0\n", "active=1 draining=1\n");
+    assert_eq!(states(&mut hive, "DEGRADED"), (Ok(()), Ok(()), active.into()));
+    assert_eq!(states(&mut hive, "DRAINING"), (Err(Word::Busy), Ok(()), draining.into()));
+    assert_eq!(states(&mut hive, "QUIESCED"), (Err(Word::Busy), Err(Word::Busy), draining.into()));
+    assert_eq!(states(&mut hive, "OFFLINE"), (Err(Word::Busy), Err(Word::Busy), draining.into()));
+    assert_eq!(states(&mut hive, "ONLINE"), (Ok(()), Ok(()), active.into()));
 }
 
 #[test]

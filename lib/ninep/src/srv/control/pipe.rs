@@ -1,6 +1,6 @@
 //! The pipeline itself: what waits where, and what moves it on.
 
-use super::record::{body, name, text, value_of};
+use super::record::{name, record, text, value_of};
 use super::{Entry, Journal, Ledger, Mark, Staged};
 use crate::refusal::{Refusal, Word};
 use crate::srv::service::{Now, Op, Request};
@@ -269,7 +269,7 @@ impl<S: Ledger> Control<S> {
         match state.stage(&pending.entry(0)) {
             Ok(Staged::New { cmd, ack }) => {
                 let kind = if pending.token.is_some() { "ctl" } else { "system" };
-                pending.body = body(pending.ts_ms, kind, &pending.who, pending.path, &cmd, &ack);
+                pending.body = record(pending.ts_ms, kind, &pending.who, pending.path, &cmd, &ack);
                 pending.ack = ack;
                 self.staged.push_back(pending);
             }

@@ -4,8 +4,9 @@ use crate::srv::tree::Who;
 use alloc::format;
 use alloc::string::String;
 
-/// A record as the journal keeps it, without its sequence number and chain: spec 6.1.
-pub(super) fn body(ts_ms: u64, kind: &str, who: &Who, path: &str, cmd: &str, ack: &str) -> String {
+/// A record as the journal keeps it, between the braces, without its sequence number and chain (spec 6.1).
+/// `cmd` is a JSON object.
+pub fn record(ts_ms: u64, kind: &str, who: &Who, path: &str, cmd: &str, ack: &str) -> String {
     let mut out = format!("\"ts_ms\":{ts_ms},\"kind\":\"{kind}\",");
     name(&mut out, who);
     out.push(',');

@@ -1,0 +1,101 @@
+//! What the queen tells the door: one JSON object a line of `[ctl]/ctl`.
+
+use crate::facts::{Order, Phase};
+use crate::files::{Own, change, known_servers};
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::{Call, Verdict};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Command {
+    Revoke(Revoke),
+    Budget(Budget),
+    Bind(Bind),
+    Mount(Mount),
+    Lifecycle(Lifecycle),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revoke {
+    id: String,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Budget {
+    ticket: String,
+    ops: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bind {
+    session: u32,
+    from: String,
+    to: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mount {
+    session: u32,
+    service: String,
+    at: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lifecycle {
+    state: String,
+}
+
+/// One order of the queen.
+pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
+    let (verb, done) = match json::from_str(text) {
+        Err(error) => ("CTL", Err(Refusal::new(Word::Invalid, error.to_string()))),
+        Ok(Command::Revoke(Revoke { id, reason })) => {
+            own.facts.borrow_mut().orders.push(Order::Revoke { id, reason });
+            ("REVOKE", Ok(()))
+        }
+        Ok(Command::Budget(Budget { ticket, ops })) => {
+            own.facts.borrow_mut().accounts.set_ops(&ticket, ops);
+            ("BUDGET", Ok(()))
+        }
+        Ok(Command::Bind(Bind { session, from, to })) => {
+            let bind = |table: &mut ns::Table, _: &[String]| {
+                table.bind(&from, &to, false).map_err(|why| refused(&why))
+            };
+            ("BIND", change(own, session, bind))
+        }
+        Ok(Command::Mount(Mount { session, service, at })) => {
+            let mount = |table: &mut ns::Table, servers: &[String]| {
+                table.mount(&service, &at, "", false).map_err(|why| refused(&why))?;
+                known_servers(table, servers)
+            };
+            ("MOUNT", change(own, session, mount))
+        }
+        Ok(Command::Lifecycle(Lifecycle { state })) => match Phase::parse(&state) {
+            Some(phase) => {
+                own.facts.borrow_mut().orders.push(Order::Phase(phase));
+                ("LIFECYCLE", Ok(()))
+            }
+            None => ("LIFECYCLE", Err(Refusal::new(Word::Invalid, format!("no state {state:?}")))),
+        },
+    };
+    match done {
+        Ok(()) => Verdict::Ack(format!("OK {verb}")),
+        Err(refusal) => Verdict::Refuse { verb: verb.into(), refusal },
+    }
+}
+
+fn refused(why: &ns::Refused) -> Refusal {
+    let word = match why {
+        ns::Refused::Nowhere(_) => Word::NotFound,
+        ns::Refused::Full => Word::Quota,
+        _ => Word::Invalid,
+    };
+    Refusal::new(word, why.to_string())
+}
