@@ -38,6 +38,8 @@ pub struct Manifest {
     pub log: Log,
     /// `/worker` and `/shard`.
     pub telemetry: Telemetry,
+    /// `/audit` and `/replay`.
+    pub audit: Audit,
     /// `/queen`.
     pub queen: Queen,
     /// Worker programs and what a spawn gives when the command does not say.
@@ -191,6 +193,26 @@ pub enum FrameSchema {
     Text,
     /// A `telemetry-frame/v1`.
     Cbor,
+}
+
+/// `/audit` and `/replay` (spec 6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// The secret key that signs checkpoints, by reference, `file:PATH` or `env:NAME`; `None`:
+    /// `DATA/audit.key`, which init makes in the dev profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Public keys that signed earlier checkpoints: key id to 64 hex digits.
+    pub keys: BTreeMap<String, String>,
+    /// Size of a segment, bytes.
+    pub segment_bytes: u64,
+    /// What is retained, bytes.
+    pub journal_bytes: u64,
+    /// Size of the ring of decisions, bytes.
+    pub decisions_bytes: u64,
+    /// Paths whose commands are kept as their sha256; `*` is one component.
+    pub secrets: Vec<String>,
 }
 
 /// `/queen`.

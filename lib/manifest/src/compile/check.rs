@@ -24,6 +24,7 @@ pub(crate) fn check(manifest: &Manifest, lines: &Lines, problems: &mut Vec<Probl
     check.pairs();
     check.listeners();
     check.keys();
+    check.audit();
     if manifest.profile == Profile::Release {
         check.release();
     }
@@ -225,12 +226,39 @@ impl Check<'_> {
         }
     }
 
+    fn audit(&mut self) {
+        let audit = &self.manifest.audit;
+        if audit.segment_bytes > audit.journal_bytes / 4 {
+            let what = format!(
+                "{} found; a quarter of audit.journal_bytes, {}, allowed",
+                audit.segment_bytes,
+                audit.journal_bytes / 4
+            );
+            self.wrong("audit.segment_bytes", &what);
+        }
+        // The states are folded from these: what is not in the journal is in none.
+        let folded = |path: &&String| {
+            let first = path.split('/').nth(1).unwrap_or_default();
+            matches!(first, "*" | "queen" | "policy" | "actions")
+        };
+        if let Some(path) = audit.secrets.iter().find(folded) {
+            let what = format!("{path:?} found; what is written below /queen, /policy and /actions is kept");
+            self.wrong("audit.secrets", &what);
+        }
+        let is_release = self.manifest.profile == Profile::Release;
+        if is_release && self.manifest.server("audit").is_some() && audit.key.is_none() {
+            let what = "missing; profile release makes no key: file:PATH or env:NAME allowed";
+            self.wrong("audit.key", what);
+        }
+    }
+
     fn release(&mut self) {
         if self.manifest.tickets.keys.contains_key("dev") {
             self.wrong("tickets.keys.dev", "a dev key found; profile release accepts none: name the key otherwise, and keep its secret off this machine");
         }
         let mut references: Vec<(String, &Option<String>)> = Vec::new();
         references.push(("tickets.issuer".into(), &self.manifest.tickets.issuer));
+        references.push(("audit.key".into(), &self.manifest.audit.key));
         for (i, listener) in self.manifest.listeners.iter().enumerate() {
             references.push((format!("listeners[{i}].cert"), &listener.cert));
             references.push((format!("listeners[{i}].key"), &listener.key));

@@ -22,6 +22,8 @@ pub enum Allowed {
     Files,
     /// A path.
     Path,
+    /// A list of the hive's paths, `*` for one component.
+    Targets,
     /// A secret by reference, never itself.
     Secret,
     /// A file by reference.
@@ -141,6 +143,13 @@ pub const KEYS: &[Key] = &[
     key("telemetry.cursor_retain", A::Bool, Absent::Bool(false), "cursors survive a restart"),
     key("telemetry.frame_schema", A::Word(&["text", "cbor"]), Absent::Text("text"), "what a record is: a line, or a telemetry-frame/v1"),
 
+    key("audit.key", A::Secret, Absent::None, "the secret key that signs checkpoints; absent in the dev profile: audit.key in the data directory, made on first start"),
+    key("audit.keys.ID", A::PublicKey, Absent::None, "a public key that signed earlier checkpoints"),
+    int("audit.segment_bytes", 64 * KIB, 256 * MIB, 4 * MIB, "size at which a file of the journal is closed and the next begun"),
+    int("audit.journal_bytes", 256 * KIB, 64 * GIB, 64 * MIB, "what is retained; beyond it the oldest files go, once a snapshot stands for them"),
+    int("audit.decisions_bytes", 4 * KIB, 256 * MIB, MIB, "size of the ring behind /audit/decisions"),
+    key("audit.secrets", A::Targets, Absent::List(&[]), "paths whose commands are kept as their sha256 only; * is one component"),
+
     int("queen.ctl_line_bytes", 256, 8169, 2048, "longest command; it must fit a write, which holds ninep.msize - 23 bytes"),
     int("queen.ack_bytes", 256, 64 * KIB, 4 * KIB, "acknowledgements kept for who reads a ctl"),
     int("queen.max_workers", 1, 65_536, 256, "workers alive at once"),
@@ -204,6 +213,7 @@ impl std::fmt::Display for Allowed {
             A::File => f.write_str("a file's name"),
             A::Files => f.write_str("a list of files' names"),
             A::Path => f.write_str("a path"),
+            A::Targets => f.write_str("a list of absolute paths, * for one component"),
             A::Secret => f.write_str("file:PATH or env:NAME"),
             A::FileReference => f.write_str("file:PATH"),
             A::PublicKey => f.write_str("64 hex digits"),

@@ -270,6 +270,10 @@ fn leaf(allowed: Allowed, value: &DeValue<'_>) -> Result<Value, String> {
             return text(&|text| is_reference(text, "file:") || is_reference(text, "env:"))
                 .map_err(|_| "a literal (not shown)".to_string());
         }
+        Allowed::Targets => list(value, &|element| {
+            let text = element.as_str().filter(|text| is_target(text))?;
+            Some(Value::String(text.to_owned()))
+        }),
         Allowed::Files => list(value, &|element| leaf(Allowed::File, element).ok()),
         Allowed::Cores => list(value, &|element| leaf(Allowed::Int(0, 255), element).ok()),
     }
@@ -294,6 +298,11 @@ fn is_name(text: &str) -> bool {
 
 fn is_file(text: &str) -> bool {
     ns::check_name(text).is_ok() && !text.chars().any(char::is_control)
+}
+
+/// An absolute path of at most 8 components (DESIGN 4).
+fn is_target(text: &str) -> bool {
+    text.strip_prefix('/').is_some_and(|rest| rest.split('/').count() <= 8 && rest.split('/').all(is_file))
 }
 
 fn is_reference(text: &str, scheme: &str) -> bool {

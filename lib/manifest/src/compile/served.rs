@@ -81,7 +81,7 @@ const fn later(
 
 const SINK: (&str, &str) = ("log", "sink");
 
-/// All servers. The first five are this build's.
+/// All servers, those of this build and those to come.
 pub const SERVERS: &[Served] = &[
     Served {
         name: "log",
@@ -148,7 +148,20 @@ pub const SERVERS: &[Served] = &[
     later("telemetry", &[], "device segments, ingest statistics"),
     later("trace", &[], "trace rings and filters"),
     later("policy", &[], "rules, approvals"),
-    later("audit", &[], "the durable journal"),
+    Served {
+        name: "audit",
+        program: "auditfs",
+        core: false,
+        required: true,
+        memory_kib: 65_536,
+        roots: &[
+            root("", &["journal", "decisions", "export", "verify", "key"]),
+            root("replay", &["ctl", "status"]),
+        ],
+        for_workers: &[],
+        talks_to: &[SINK, ("queen", "in")],
+        doc: "the durable journal, and replay",
+    },
     later("updates", &[], "the content-addressed store"),
     later("gpu", &[("leased", false), ("models", true)], "GPUs, leases on the device, jobs, models"),
     later("host", &[], "systemd, docker, Kubernetes, NVIDIA, Jetson, network adapters"),

@@ -2,6 +2,7 @@
 //! of them. Every message of manifest(5) and namespace(5) is here.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod binds;
 mod house;
 mod output;

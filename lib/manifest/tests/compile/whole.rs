@@ -68,7 +68,7 @@ fn servers_are_this_builds_and_none_is_forgotten() {
         (
             "[servers.log]",
             "[servers.log]\n[servers.gpu]",
-            "servers.gpu: not part of this build; log, proc, queen, worker, door are",
+            "servers.gpu: not part of this build; log, proc, queen, worker, door, audit are",
         ),
         ("[servers.log]", "[servers.log]\ncount = 2", "servers.log.count: 2 found; 1 allowed"),
         (

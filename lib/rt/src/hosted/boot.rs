@@ -59,6 +59,17 @@ impl Boot {
         Ok(Boot { name, run: run.into(), data: data.into(), manifest })
     }
 
+    /// What a `file:PATH` or `env:NAME` under the manifest's `key` refers to; a relative path is one of the
+    /// data directory. The caller wipes it.
+    pub fn secret(&self, key: &str, reference: &str) -> Result<String, BootError> {
+        let said = |what: &dyn fmt::Display| BootError(format!("{key} {reference}: {what}"));
+        match (reference.strip_prefix("file:"), reference.strip_prefix("env:")) {
+            (Some(path), _) => fs::read_to_string(self.data.join(path)).map_err(|error| said(&error)),
+            (_, Some(name)) => std::env::var(name).map_err(|error| said(&error)),
+            _ => Err(said(&"file:PATH or env:NAME is wanted")),
+        }
+    }
+
     /// Where a server of the hive listens.
     pub fn socket(&self, server: &str) -> PathBuf {
         self.run.join("srv").join(server)
