@@ -13,7 +13,7 @@ enum Command {
     Budget(Budget),
     Bind(Bind),
     Mount(Mount),
-    Lifecycle(Lifecycle),
+    Phase(String),
 }
 
 #[derive(Deserialize)]
@@ -46,12 +46,6 @@ struct Mount {
     at: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Lifecycle {
-    state: String,
-}
-
 /// One order of the queen.
 pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
     let (verb, done) = match json::from_str(text) {
@@ -77,12 +71,12 @@ pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
             };
             ("MOUNT", change(own, session, mount))
         }
-        Ok(Command::Lifecycle(Lifecycle { state })) => match Phase::parse(&state) {
+        Ok(Command::Phase(state)) => match Phase::parse(&state) {
             Some(phase) => {
                 own.facts.borrow_mut().orders.push(Order::Phase(phase));
-                ("LIFECYCLE", Ok(()))
+                ("PHASE", Ok(()))
             }
-            None => ("LIFECYCLE", Err(Refusal::new(Word::Invalid, format!("no state {state:?}")))),
+            None => ("PHASE", Err(Refusal::new(Word::Invalid, format!("no state {state:?}")))),
         },
     };
     match done {

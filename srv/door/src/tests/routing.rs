@@ -20,7 +20,7 @@ fn a_path_of_every_server_reads_through_one_session() {
 
 /// A name space that stays as it is here, whatever bind/ says.
 fn of_few_mounts() -> Hive {
-    const NS: &str = "mount -r proc /proc/boot boot\nmount -r proc /proc/version version\nmount -r proc /proc/tests tests\n\
+    const NS: &str = "mount -r proc /proc\n\
         mount door /proc/9p 9p\nmount -r door /proc/pressure pressure\nmount queen /queen\n\
         mount -r queen /proc/queen proc\nmount log /log\nmount worker /worker\n";
     Hive::with(|manifest| drop(manifest.namespaces.insert("queen".into(), NS.into())))

@@ -54,7 +54,7 @@ fn a_hive_that_drains_lets_telemetry_finish_and_no_worker_in() {
     let mut worker = try_to_show(&mut hive, &token, uname).unwrap();
     let mut queen = hive.queen();
     let mut states = |hive: &mut Hive, phase: &str| {
-        hive.order(&format!("{{\"lifecycle\":{{\"state\":\"{phase}\"}}}}"));
+        hive.order(&format!("{{\"phase\":\"{phase}\"}}"));
         let comes_in = try_to_show(hive, &token, uname).map(|client| hive.door.disconnect(client.slot));
         let writes = worker.write(hive, telemetry, "t\n");
         (comes_in, writes, queen.read(hive, "/proc/9p/session/active").unwrap())
