@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 /// The public key, as hex, of the secret key at `path`, which is made where there is none.
 pub(crate) fn dev(path: &Path) -> Result<String, Trouble> {
-    let key = match fs::read_to_string(path) {
-        Ok(text) => IssuerKey::from_hex(Zeroizing::new(text).trim_end()).map_err(|_| {
+    let key = match cohcmd::secret(path) {
+        Ok(text) => IssuerKey::from_hex(text.trim_end()).map_err(|_| {
             let path = path.display();
             Trouble(format!(
                 "{path}: not 64 hex digits; take it away and coh up makes a new one (old tickets then end)"

@@ -5,6 +5,7 @@ use cohcmd::Trouble;
 use manifest::Manifest;
 use std::env;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use ticket::{Bounds, IssuerKey};
 use zeroize::Zeroizing;
@@ -69,25 +70,27 @@ fn in_force(run: &Path) -> Result<Option<Manifest>, Trouble> {
         Ok(bytes) => Manifest::from_cbor(&bytes)
             .map(Some)
             .map_err(|error| Trouble::failed(format!("{}: {error}", path.display()))),
-        Err(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        // A ticket for another hive, or without this one's bounds, would be the alternative.
+        Err(error) => Err(Trouble::failed(format!("{}: {error}", path.display()))),
     }
 }
 
 fn read_key(reference: &str, data: Option<&Path>) -> Result<IssuerKey, Trouble> {
     let text = if let Some(name) = reference.strip_prefix("env:") {
         env::var(name)
+            .map(Zeroizing::new)
             .map_err(|_| Trouble::failed(format!("tickets.issuer is env:{name}: ${name} is not set")))?
     } else {
         let path = Path::new(reference.strip_prefix("file:").unwrap_or(reference));
         let path = data.map_or_else(|| path.to_owned(), |data| data.join(path));
-        fs::read_to_string(&path).map_err(|error| {
+        cohcmd::secret(&path).map_err(|error| {
             let path = path.display();
             Trouble::failed(format!(
                 "{path}: {error}; name the hive's data directory with --data or COH_DATA"
             ))
         })?
     };
-    let text = Zeroizing::new(text);
     IssuerKey::from_hex(text.trim())
         .map_err(|_| Trouble::failed(format!("{reference}: not an issuer key; 64 hex digits are wanted")))
 }

@@ -65,6 +65,9 @@ struct Limits {
     /// Records that a worker may write
     #[arg(long, value_name = "N")]
     ticks: Option<u64>,
+    /// Seconds from its first use
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    ttl_s: Option<u64>,
     /// Bytes it may move
     #[arg(long, value_name = "BYTES")]
     bandwidth: Option<u64>,
@@ -118,7 +121,7 @@ const ANY: Bounds = Bounds {
 
 impl Limits {
     fn budget(&self) -> Budget {
-        Budget { ticks: self.ticks, ops: self.ops, ttl_s: None }
+        Budget { ticks: self.ticks, ops: self.ops, ttl_s: self.ttl_s }
     }
 
     fn quota(&self) -> Quota {

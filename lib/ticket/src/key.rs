@@ -1,7 +1,6 @@
 //! The issuer's key, and the public keys that a hive accepts.
 
 use crate::TicketError;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -18,7 +17,12 @@ impl core::fmt::Debug for IssuerKey {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    // In one piece: a text that grows leaves copies of a secret behind.
+    let mut text = String::with_capacity(2 * bytes.len());
+    for half in bytes.iter().flat_map(|b| [b >> 4, b & 15]) {
+        text.extend(char::from_digit(half.into(), 16));
+    }
+    text
 }
 
 fn unhex(text: &str) -> Option<Zeroizing<[u8; 32]>> {
