@@ -22,6 +22,8 @@ pub(crate) const ALL: &[(&str, Check)] = &[
     ("rc", rc),
     ("man", man),
     ("files", files),
+    ("cargo", cargo),
+    ("qemu", qemu),
 ];
 
 fn on_path(program: &str) -> Option<PathBuf> {
@@ -145,6 +147,35 @@ fn man() -> Finding {
             Absent("no man: the pages under man/ are not shown".into(), "sudo apt-get install mandoc".into())
         }
     }
+}
+
+fn cargo() -> Finding {
+    match on_path("cargo") {
+        Some(path) => Good(format!("{}: builds the hive and runs its tests", path.display())),
+        None => Absent(
+            "no cargo: it builds the hive from its source and runs the tests; a hive that is built needs none"
+                .into(),
+            "sudo apt-get install rustc-web cargo-web".into(),
+        ),
+    }
+}
+
+/// One for each machine that something is tried on.
+fn qemu() -> Finding {
+    let wanted = [
+        ("qemu-system-aarch64", "the seL4 image", "qemu-system-arm"),
+        ("qemu-system-x86_64", "tests/v9fs, a Linux kernel as a client", "qemu-system-x86"),
+    ];
+    let (there, missing): (Vec<_>, Vec<_>) =
+        wanted.into_iter().partition(|(program, ..)| on_path(program).is_some());
+    if missing.is_empty() {
+        let names: Vec<&str> = there.iter().map(|(program, ..)| *program).collect();
+        return Good(names.join(" "));
+    }
+    let what: Vec<String> =
+        missing.iter().map(|(program, runs, _)| format!("{program}, which runs {runs}")).collect();
+    let packages: Vec<&str> = missing.iter().map(|(.., package)| *package).collect();
+    Absent(format!("no {}", what.join("; no ")), format!("sudo apt-get install {}", packages.join(" ")))
 }
 
 /// A thousand sessions need a thousand descriptors.
