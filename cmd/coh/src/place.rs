@@ -6,28 +6,16 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-fn variable(name: &str) -> Option<PathBuf> {
-    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-/// `--run`, else `$COH_RUN`, else `$XDG_RUNTIME_DIR/coh`, else `/tmp/coh-<uid>`.
+/// `--run`, else the default one.
 pub(crate) fn run(option: Option<PathBuf>) -> Result<PathBuf, Trouble> {
-    let dir = option
-        .or_else(|| variable("COH_RUN"))
-        .or_else(|| variable("XDG_RUNTIME_DIR").map(|dir| dir.join("coh")))
-        .unwrap_or_else(|| format!("/tmp/coh-{}", rustix::process::getuid().as_raw()).into());
-    absolute(&dir)
+    absolute(&option.unwrap_or_else(cohcmd::run_dir))
 }
 
-/// `--data`, else `$COH_DATA`, else `$XDG_STATE_HOME/coh`, else `~/.local/state/coh`.
+/// `--data`, else the default one.
 pub(crate) fn data(option: Option<PathBuf>) -> Result<PathBuf, Trouble> {
-    let dir = option
-        .or_else(|| variable("COH_DATA"))
-        .or_else(|| variable("XDG_STATE_HOME").map(|dir| dir.join("coh")))
-        .or_else(|| variable("HOME").map(|dir| dir.join(".local/state/coh")))
-        .ok_or_else(|| {
-            Trouble("no place for data: HOME is not set; say where with --data DIR or COH_DATA".into())
-        })?;
+    let dir = option.or_else(cohcmd::data_dir).ok_or_else(|| {
+        Trouble("no place for data: HOME is not set; say where with --data DIR or COH_DATA".into())
+    })?;
     absolute(&dir)
 }
 

@@ -85,11 +85,7 @@ fn run_dir() -> Finding {
 }
 
 fn data_dir() -> Finding {
-    let dir = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let data = dir("COH_DATA")
-        .or_else(|| dir("XDG_STATE_HOME").map(|dir| dir.join("coh")))
-        .or_else(|| dir("HOME").map(|dir| dir.join(".local/state/coh")));
-    match data.map(|dir| writable(&dir)) {
+    match cohcmd::data_dir().map(|dir| writable(&dir)) {
         Some(Ok(dir)) => Good(dir.display().to_string()),
         Some(Err(what)) => Bad(what, "export COH_DATA=DIR, a directory that you can write".into()),
         None => Bad("no place for data: HOME is not set".into(), "export COH_DATA=DIR".into()),

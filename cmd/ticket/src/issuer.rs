@@ -32,10 +32,6 @@ pub(crate) struct Issuer {
     pub(crate) bounds: Option<Bounds>,
 }
 
-fn variable(name: &str) -> Option<PathBuf> {
-    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
 impl From {
     pub(crate) fn find(&self) -> Result<Issuer, Trouble> {
         let run = self.run.clone().unwrap_or_else(cohcmd::run_dir);
@@ -43,11 +39,9 @@ impl From {
         let data = self
             .data
             .clone()
-            .or_else(|| variable("COH_DATA"))
             // Init notes where its data is.
             .or_else(|| fs::read_to_string(run.join("data")).ok().map(|dir| dir.trim().into()))
-            .or_else(|| variable("XDG_STATE_HOME").map(|dir| dir.join("coh")))
-            .or_else(|| variable("HOME").map(|dir| dir.join(".local/state/coh")));
+            .or_else(cohcmd::data_dir);
         let reference = manifest.as_ref().and_then(|manifest| manifest.tickets.issuer.clone());
         let key = read_key(reference.as_deref().unwrap_or("file:issuer.key"), data.as_deref())?;
         let hive = self.hive.clone().or_else(|| manifest.as_ref().map(|m| m.hive.name.clone()));

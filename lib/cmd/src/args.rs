@@ -129,6 +129,14 @@ pub fn run_dir() -> PathBuf {
     run_dir_from(variable)
 }
 
+/// The default data directory: `$COH_DATA`, else `$XDG_STATE_HOME/coh`, else `~/.local/state/coh`.
+pub fn data_dir() -> Option<PathBuf> {
+    let dir = |name| variable(name).map(PathBuf::from);
+    dir("COH_DATA")
+        .or_else(|| dir("XDG_STATE_HOME").map(|dir| dir.join("coh")))
+        .or_else(|| dir("HOME").map(|dir| dir.join(".local/state/coh")))
+}
+
 fn run_dir_from(var: impl Fn(&str) -> Option<OsString>) -> PathBuf {
     let uid = || PathBuf::from(format!("/tmp/coh-{}", rustix::process::getuid().as_raw()));
     var("COH_RUN")

@@ -17,7 +17,7 @@ mod spaces;
 mod tail;
 mod trouble;
 
-pub use args::{HiveArgs, door_address, run_dir, ticket};
+pub use args::{HiveArgs, data_dir, door_address, run_dir, ticket};
 pub use fields::{Record, mode_string, table};
 pub use hive::{Access, Entry, File, Hive, LINE_MAX, NodeKind, Stat};
 pub use ninep::refusal::Word;
