@@ -12,7 +12,11 @@ use tempfile::TempDir;
 /// A running hive; stopped when it goes.
 pub struct Hive {
     dir: TempDir,
+    manifest: PathBuf,
 }
+
+/// The folder of the shipped manifest.
+const SYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sys");
 
 /// A program of the hive. They lie two above a test's own, where cargo puts them.
 pub fn program(name: &str) -> PathBuf {
@@ -25,12 +29,28 @@ pub fn program(name: &str) -> PathBuf {
 impl Hive {
     /// Starts the shipped manifest's hive; `options` are further ones of `coh up`.
     pub fn start(options: &[&str]) -> Hive {
-        Hive { dir: tempfile::tempdir().unwrap() }.begin(options)
+        Hive::new().begin(options)
+    }
+
+    fn new() -> Hive {
+        Hive { dir: tempfile::tempdir().unwrap(), manifest: Path::new(SYS).join("hive.toml") }
+    }
+
+    /// Starts the shipped manifest's hive with `more` sections. `prepare` is told the data directory first.
+    pub fn with_sections(more: &str, prepare: impl FnOnce(&Path)) -> Hive {
+        let mut hive = Hive::new();
+        let shipped = std::fs::read_to_string(&hive.manifest).unwrap();
+        hive.manifest = hive.path("hive.toml");
+        let text = format!("{shipped}\n{more}\n[namespaces]\ndir = \"{SYS}/../bind\"\n");
+        std::fs::write(&hive.manifest, text).unwrap();
+        std::fs::create_dir(hive.path("data")).unwrap();
+        prepare(&hive.path("data"));
+        hive.begin(&[])
     }
 
     /// The same with a mount at `n`.
     pub fn mounted() -> Hive {
-        let hive = Hive { dir: tempfile::tempdir().unwrap() };
+        let hive = Hive::new();
         let n = hive.path("n").display().to_string();
         hive.begin(&["--mount", &n])
     }
@@ -43,7 +63,7 @@ impl Hive {
 
     /// `coh up -d` with this hive's directories.
     pub fn up(&self, options: &[&str]) -> Output {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../sys/hive.toml");
+        let manifest = self.manifest.to_str().unwrap();
         self.program("coh", &[&["up", "-d", "--manifest", manifest], options].concat())
     }
 
