@@ -9,6 +9,7 @@ mod workers;
 use crate::mounts;
 use crate::program::{self, Process, Program};
 use crate::restart::{Death, Restarts};
+use ninep::refusal::Word;
 use ninep::srv::{Now, Op, Request};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,6 +23,8 @@ const ANSWER_MS: u64 = 10_000;
 const GRACE_MS: u64 = 2000;
 /// The id of a question to program i.
 const ASKED: u64 = 1 << 32;
+/// The id of the question for the hive's lifecycle.
+const LIFECYCLE: u64 = 1;
 
 /// What init is told at the start.
 pub(crate) struct Plan {
@@ -48,7 +51,12 @@ pub(crate) struct Plan {
 enum Phase {
     /// Servers are starting.
     Servers,
-    /// They answer; does the door let clients in?
+    /// They answer; has the queen begun her work?
+    Queen {
+        since_ms: u64,
+        ask_ms: Option<u64>,
+    },
+    /// She has; does the door let clients in?
     Door {
         ask_ms: u64,
     },
@@ -207,7 +215,7 @@ impl Init {
     }
 
     fn is_booting(&self) -> bool {
-        matches!(self.phase, Phase::Servers | Phase::Door { .. } | Phase::Mount)
+        matches!(self.phase, Phase::Servers | Phase::Queen { .. } | Phase::Door { .. } | Phase::Mount)
     }
 
     fn mount_index(&self) -> Option<usize> {
@@ -260,6 +268,17 @@ impl Init {
         self.outbox.push(Request { id, server, root: "", path: String::new(), op: Op::Read });
     }
 
+    /// An event for the queen; when she is away, she asks for what she has missed at her start.
+    fn tell_queen(&mut self, event: String) {
+        let (server, root, path) = ("queen", "in", "events".into());
+        self.outbox.push(Request { id: 0, server, root, path, op: Op::Write(event.into_bytes()) });
+    }
+
+    /// A server has come or gone.
+    fn servers_changed(&mut self) {
+        self.tell_queen("{\"servers\":{}}\n".into());
+    }
+
     fn fail_boot(&mut self, sentence: String, now: Now) {
         if self.is_booting() {
             self.fail(sentence, now);
@@ -278,6 +297,7 @@ impl Init {
         } else {
             self.note(&line);
         }
+        self.servers_changed();
         self.advance(now);
     }
 
@@ -287,13 +307,36 @@ impl Init {
         let all = |kept: &[Kept]| kept.iter().all(|kept| matches!(kept.state, State::Up { .. }));
         match self.phase {
             Phase::Servers if all(&self.kept[..servers]) => {
-                self.phase = Phase::Door { ask_ms: now.mono_ms };
-                if self.plan.local_door.is_none() {
-                    self.door_answered(true, now);
-                }
+                self.phase = Phase::Queen { since_ms: now.mono_ms, ask_ms: Some(now.mono_ms) };
             }
             Phase::Mount if all(&self.kept) => self.running(now),
             _ => {}
+        }
+    }
+
+    /// Asks for the lifecycle's state, where it is time to.
+    fn ask_queen(&mut self, now: Now) {
+        let Phase::Queen { since_ms, ask_ms } = &mut self.phase else { return };
+        if now.mono_ms >= *since_ms + ANSWER_MS {
+            self.note("lifecycle state=BOOTING: the hive is let in all the same");
+            return self.queen_answered(Ok("state=UNKNOWN"), now);
+        }
+        if ask_ms.take_if(|at| *at <= now.mono_ms).is_some() {
+            let (server, root, path) = ("queen", "lifecycle", "state".into());
+            self.outbox.push(Request { id: LIFECYCLE, server, root, path, op: Op::Read });
+        }
+    }
+
+    /// What the queen said of the lifecycle; servers that have none say that.
+    fn queen_answered(&mut self, answer: Result<&str, Word>, now: Now) {
+        let Phase::Queen { ask_ms, .. } = &mut self.phase else { return };
+        if matches!(answer, Ok("state=BOOTING") | Err(Word::Busy)) {
+            *ask_ms = Some(now.mono_ms + ASK_MS);
+            return;
+        }
+        self.phase = Phase::Door { ask_ms: now.mono_ms };
+        if self.plan.local_door.is_none() {
+            self.door_answered(true, now);
         }
     }
 
@@ -338,14 +381,7 @@ impl Init {
         {
             self.workers.remove(&id);
             self.note(&format!("worker={id} ended pid={pid} status={how:?}"));
-            let event = format!("{{\"exited\":{{\"worker\":{id:?},\"status\":{how:?}}}}}\n");
-            self.outbox.push(Request {
-                id: 0,
-                server: "queen",
-                root: "in",
-                path: "events".into(),
-                op: Op::Write(event.into_bytes()),
-            });
+            self.tell_queen(format!("{{\"exited\":{{\"worker\":{id:?},\"status\":{how:?}}}}}\n"));
         }
         self.wave.retain(|other| *other != pid);
         self.next_wave(now);
@@ -378,6 +414,7 @@ impl Init {
         let degrades = kept.restarts.is_degraded(now.mono_ms) && !kept.is_degraded;
         kept.is_degraded |= degrades;
         let pid = was.pid().map_or("-".into(), |pid| pid.to_string());
+        self.servers_changed();
         self.note(&format!("server={name} died pid={pid} status={how:?} restart_in_ms={wait}"));
         if degrades {
             let window = self.plan.restart.window_s;

@@ -1,4 +1,4 @@
-//! The queen's authority, as a pure fold: a state, a command and the time in; an acknowledgement and
+//! The queen's authority, as a pure fold: a state, a command and its time in; an acknowledgement and
 //! effects out. Guarantees: the same commands at the same times give the same ids, acknowledgements
 //! and state, on any machine; a refused command changes nothing. Carries out no effect itself.
 #![no_std]
@@ -6,17 +6,43 @@
 
 extern crate alloc;
 
+mod act;
+mod bounds;
 mod command;
+mod ctl;
+mod dedupe;
+mod due;
+mod export;
+pub mod lease;
+pub mod lifecycle;
+mod refused;
+mod root;
+mod schedule;
 mod state;
+mod system;
 mod workers;
 
-pub use command::{Budget, Command, Kind, Spawn, parse};
-pub use state::{Effect, Outcome, Refused, State, Word};
+use alloc::string::String;
+use alloc::vec::Vec;
+pub use command::{Action, Command, EXPORT, Entry, LEASE, LIFECYCLE, QUEEN, SCHEDULE, SYSTEM, parse};
+pub use ctl::{Budget, Ctl, GpuLease, Kind, Spawn};
+pub use dedupe::{Dedupe, Envelope, First};
+pub use export::{ExportCtl, Exports, Window};
+pub use lease::{Lease, LeaseCtl, Leases, Preemption};
+pub use lifecycle::{Order, Phase};
+pub use refused::{Quoted, Refused, Word};
+pub use root::Cut;
+pub use schedule::{Enqueue, Job, Schedule, ScheduleCtl};
+pub use state::{Effect, Outcome, State};
+pub use system::{Boot, CutOff, Ended, Servers, System, Transition};
 pub use workers::{End, Worker};
 
-/// Bounds and defaults, from the manifest.
+/// Bounds and defaults, from the manifest. A change of them changes what later commands come to, never
+/// what has been: the journal's commands were within the bounds of their time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// The hive's name.
+    pub hive: String,
     /// Workers alive at once.
     pub max_workers: usize,
     /// Revoked tickets remembered.
@@ -29,4 +55,40 @@ pub struct Config {
     pub ttl_s: u64,
     /// Requests of a worker, likewise; 0: any number.
     pub ops: u64,
+    /// Kinds that there are programs for.
+    pub kinds: Vec<Kind>,
+    /// Envelopes remembered.
+    pub dedupe_entries: usize,
+    /// Does `/queen/ctl` take commands in envelopes only?
+    pub needs_envelope: bool,
+    /// Which transitions happen by themselves.
+    pub automatic: lifecycle::Automatic,
+    /// What can be leased.
+    pub lease: lease::Config,
+    /// Jobs queued or running at once.
+    pub max_jobs: usize,
+    /// Export windows open at once.
+    pub max_windows: usize,
+}
+
+impl Default for Config {
+    /// The manifest's own defaults, for a hive called `hive`.
+    fn default() -> Config {
+        Config {
+            hive: "hive".into(),
+            max_workers: 256,
+            max_revoked: 65_536,
+            ticks: 0,
+            period_ms: 1000,
+            ttl_s: 86_400,
+            ops: 0,
+            kinds: alloc::vec![Kind::Heartbeat],
+            dedupe_entries: 4096,
+            needs_envelope: false,
+            automatic: lifecycle::Automatic::default(),
+            lease: lease::Config::default(),
+            max_jobs: 1024,
+            max_windows: 64,
+        }
+    }
 }

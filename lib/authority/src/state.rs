@@ -1,33 +1,20 @@
-//! The fold: commands and what the system reports, one after the other.
+//! The queen's memory: what is in it, how it is asked, folded, written down and compared.
 
 use crate::Config;
-use crate::command::{Budget, Command, Kind, Spawn};
-use crate::workers::{End, Worker};
-use alloc::collections::{BTreeMap, VecDeque};
+use crate::command::{Action, Command, Entry};
+use crate::dedupe::{Dedupe, First};
+use crate::export::Exports;
+use crate::lease::Leases;
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::refused::{Refused, Word};
+use crate::root::{Cut, Root};
+use crate::schedule::Schedule;
+use crate::workers::{End, Revocations, Worker, Workers};
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
-
-/// Words of refusals that this part gives; the protocol has their numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
-    /// Malformed, or against a rule of the language.
-    Invalid,
-    /// There is no such worker, ticket or service.
-    NotFound,
-    /// A bound is reached.
-    Quota,
-}
-
-/// Why a command was refused. It has changed nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The word.
-    pub word: Word,
-    /// What was found: `key=value` fields, or a sentence.
-    pub detail: String,
-}
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// What must now be done, by whoever can.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +56,8 @@ pub enum Effect {
         /// Where.
         at: String,
     },
+    /// The lifecycle has another state.
+    Phase(Phase),
     /// A line for people, without its time.
     Log(String),
 }
@@ -76,22 +65,46 @@ pub enum Effect {
 /// What became of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// `OK SPAWN id=worker-3 seq=118`.
+    /// `OK SPAWN id=worker-3`, without its number.
     pub ack: String,
     /// In order.
     pub effects: Vec<Effect>,
+    /// The command had been carried out before, under this number (0: it is not durable yet). Then
+    /// nothing has changed and there is nothing to record.
+    pub first: Option<u64>,
+}
+
+impl Outcome {
+    /// The whole acknowledgement of a command that is durable as `seq`: `OK SPAWN id=worker-3 seq=118`.
+    pub fn line(&self, seq: u64) -> String {
+        match self.first {
+            None => format!("{} seq={seq}", self.ack),
+            Some(first) => format!("{} seq={first} dup=1", self.ack),
+        }
+    }
 }
 
 /// The queen's memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct State {
-    config: Config,
-    seq: u64,
-    next_worker: u64,
-    defaults: Budget,
-    /// By number, so that worker-10 comes behind worker-9.
-    workers: BTreeMap<u64, Worker>,
-    revoked: VecDeque<(String, String)>,
+    #[serde(skip)]
+    pub(crate) config: Config,
+    /// Bounds do not hold for what was accepted under earlier ones.
+    #[serde(skip)]
+    pub(crate) is_recorded: bool,
+    /// The latest time of any command.
+    pub(crate) now_ms: u64,
+    /// What tells this boot from others; empty before the first.
+    pub(crate) boot: String,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) root: Root,
+    pub(crate) workers: Workers,
+    pub(crate) revocations: Revocations,
+    pub(crate) leases: Leases,
+    pub(crate) schedule: Schedule,
+    pub(crate) exports: Exports,
+    pub(crate) dedupe: Dedupe,
 }
 
 impl State {
@@ -99,265 +112,188 @@ impl State {
     pub fn new(config: Config) -> State {
         State {
             config,
-            seq: 0,
-            next_worker: 1,
-            defaults: Budget::default(),
-            workers: BTreeMap::new(),
-            revoked: VecDeque::new(),
+            is_recorded: false,
+            now_ms: 0,
+            boot: String::new(),
+            lifecycle: Lifecycle::default(),
+            root: Root::default(),
+            workers: Workers::default(),
+            revocations: Revocations::default(),
+            leases: Leases::default(),
+            schedule: Schedule::default(),
+            exports: Exports::default(),
+            dedupe: Dedupe::default(),
         }
     }
 
-    /// Commands and events that have taken effect.
-    pub fn seq(&self) -> u64 {
-        self.seq
+    /// Carries out one command. A refused one changes nothing.
+    pub fn apply(&mut self, entry: &Entry) -> Result<Outcome, Refused> {
+        if let Some(outcome) = self.repeated(entry.command)? {
+            return Ok(outcome);
+        }
+        self.admits(entry)?;
+        let ts_ms = entry.ts_ms.max(self.now_ms);
+        let was_cut = self.cut();
+        let outcome = self.act(entry, ts_ms)?;
+        self.now_ms = ts_ms;
+        if was_cut.is_some() != self.cut().is_some() {
+            self.root.cut_ms = self.cut().map(|_| ts_ms);
+        }
+        if let Some(envelope) = &entry.command.envelope {
+            let cmd = entry.command.action.to_json();
+            self.dedupe.remember(envelope, &cmd, &outcome.ack, entry.seq, self.config.dedupe_entries);
+        }
+        Ok(outcome)
+    }
+
+    /// Carries out a command of the journal: it was within the bounds of its time, whatever the
+    /// manifest says now.
+    pub fn fold(&mut self, entry: &Entry) -> Result<Outcome, Refused> {
+        self.is_recorded = true;
+        let outcome = self.apply(entry);
+        self.is_recorded = false;
+        outcome
+    }
+
+    /// The first answer to a command that comes again in its envelope.
+    pub fn repeated(&self, command: &Command) -> Result<Option<Outcome>, Refused> {
+        let Some(envelope) = &command.envelope else { return Ok(None) };
+        let first = self.dedupe.find(envelope, &command.action.to_json())?;
+        Ok(first.map(|First { ack, seq, .. }| Outcome {
+            ack: ack.clone(),
+            effects: Vec::new(),
+            first: Some(*seq),
+        }))
+    }
+
+    /// Whether the state lets a command in at all, whatever it comes to then.
+    fn admits(&self, entry: &Entry) -> Result<(), Refused> {
+        let Command { envelope, action } = entry.command;
+        let is_system = matches!(action, Action::System(_));
+        if entry.role.starts_with("worker-")
+            && let Some(cut) = self.cut()
+        {
+            return Err(Refused::new(Word::Cut, format!("cut_reason={}", cut.word())));
+        }
+        let wants = self.config.needs_envelope && !self.is_recorded;
+        if wants && envelope.is_none() && matches!(action, Action::Queen(_)) {
+            return Err(Refused::invalid("this hive takes commands in envelopes, queen-ctl/v1, only"));
+        }
+        let is_work = action.is_work();
+        if is_work && !self.lifecycle.phase.allows_work() && !(self.is_recorded && is_system) {
+            return Err(Refused::new(Word::Busy, format!("state={}", self.lifecycle.phase.name())));
+        }
+        Ok(())
+    }
+
+    // What it is asked.
+
+    /// The state of the hive.
+    pub fn phase(&self) -> Phase {
+        self.lifecycle.phase
+    }
+
+    /// Why the hive is in its state, and since when.
+    pub fn phase_since(&self) -> (&str, u64) {
+        (&self.lifecycle.reason, self.lifecycle.since_ms)
+    }
+
+    /// Required servers that are missing, as far as is known.
+    pub fn missing(&self) -> Option<&[String]> {
+        self.lifecycle.missing.as_deref()
+    }
+
+    /// What tells this boot from others; empty before the first.
+    pub fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    /// Why the queen is not to be reached, if she is not.
+    pub fn cut(&self) -> Option<Cut> {
+        self.root.cut(self.lifecycle.phase)
+    }
+
+    /// When she was last: now, unless cut.
+    pub fn last_seen_ms(&self, now_ms: u64) -> u64 {
+        self.root.cut_ms.unwrap_or(now_ms)
+    }
+
+    /// The latest time of any command.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     /// Workers that are alive, in the order of their numbers.
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
-        self.workers.values()
+        self.workers.alive.values()
     }
 
-    /// Revoked tickets and the reasons, oldest first.
-    pub fn revoked(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.revoked.iter().map(|(id, reason)| (id.as_str(), reason.as_str()))
-    }
-
-    /// The next end by time, in milliseconds since the Unix epoch.
-    pub fn next_end_ms(&self) -> Option<u64> {
-        self.workers.values().map(|worker| worker.until_ms).min()
-    }
-
-    /// Numbers up to this one were given by an authority that is gone.
-    pub fn skip_workers(&mut self, highest: u64) {
-        self.next_worker = self.next_worker.max(highest.saturating_add(1));
-    }
-
-    /// Carries out one command. `ticket` is a fresh ticket id, used by a spawn.
-    pub fn apply(&mut self, command: &Command, ticket: &str, now_ms: u64) -> Result<Outcome, Refused> {
-        match command {
-            Command::Spawn(spawn) => self.spawn(spawn, ticket, now_ms),
-            Command::Kill(id) => {
-                let number = self.number(id)?;
-                let effects = self.end(number, End::Killed);
-                Ok(self.done(command, format!("id={id}"), effects))
-            }
-            Command::Budget { worker: None, budget } => {
-                self.defaults.ttl_s = budget.ttl_s.or(self.defaults.ttl_s);
-                self.defaults.ops = budget.ops.or(self.defaults.ops);
-                Ok(self.done(command, String::new(), Vec::new()))
-            }
-            Command::Budget { worker: Some(id), budget } => {
-                let number = self.number(id)?;
-                let mut effects = Vec::new();
-                if let Some(worker) = self.workers.get_mut(&number) {
-                    if let Some(ttl_s) = budget.ttl_s {
-                        worker.until_ms = now_ms.saturating_add(ttl_s.saturating_mul(1000));
-                    }
-                    if let Some(ops) = budget.ops {
-                        worker.ops = ops;
-                        effects.push(Effect::Ops { ticket: worker.ticket.clone(), ops });
-                    }
-                }
-                Ok(self.done(command, format!("id={id}"), effects))
-            }
-            Command::Bind { from, to } => {
-                let effect = Effect::Bind { from: from.clone(), to: to.clone() };
-                Ok(self.done(command, format!("from={from} to={to}"), vec![effect]))
-            }
-            Command::Mount { service, at } => {
-                let effect = Effect::Mount { service: service.clone(), at: at.clone() };
-                Ok(self.done(command, format!("service={service} at={at}"), vec![effect]))
-            }
-            Command::Revoke(id) => {
-                if id.len() != 32 || !id.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()) {
-                    let detail = "a ticket's id is 32 hex digits; cohticket show prints it".into();
-                    return Err(Refused { word: Word::Invalid, detail });
-                }
-                let number = self.workers.iter().find(|(_, w)| w.ticket == *id).map(|(n, _)| *n);
-                let effects = match number {
-                    Some(number) => self.end(number, End::Revoked),
-                    None => self.revoke(id, "by command"),
-                };
-                Ok(self.done(command, format!("id={id}"), effects))
-            }
-        }
-    }
-
-    fn spawn(&mut self, spawn: &Spawn, ticket: &str, now_ms: u64) -> Result<Outcome, Refused> {
-        let kind = spawn.kind;
-        if kind != Kind::Heartbeat {
-            let detail = format!("this hive has no {} server", kind.word());
-            return Err(Refused { word: Word::NotFound, detail });
-        }
-        let (alive, most) = (self.workers.len(), self.config.max_workers);
-        if alive >= most {
-            let detail = format!(
-                "{alive} of {most} workers are running; kill one or raise queen.max_workers in sys/hive.toml"
-            );
-            return Err(Refused { word: Word::Quota, detail });
-        }
-        let ttl_s = spawn.budget.ttl_s.or(self.defaults.ttl_s).unwrap_or(self.config.ttl_s);
-        let worker = Worker {
-            id: format!("worker-{}", self.next_worker),
-            kind,
-            ticket: ticket.to_string(),
-            ticks: spawn.ticks.unwrap_or(self.config.ticks),
-            period_ms: spawn.period_ms.unwrap_or(self.config.period_ms),
-            ops: spawn.budget.ops.or(self.defaults.ops).unwrap_or(self.config.ops),
-            until_ms: now_ms.saturating_add(ttl_s.saturating_mul(1000)),
-        };
-        self.workers.insert(self.next_worker, worker.clone());
-        self.next_worker += 1;
-        let id = worker.id.clone();
-        let seq = self.seq + 1;
-        let log = Effect::Log(format!("seq={seq} queen spawned {id} role={}", kind.word()));
-        Ok(self.done(&Command::Spawn(*spawn), format!("id={id}"), vec![Effect::Start(worker), log]))
-    }
-
-    fn done(&mut self, command: &Command, fields: String, effects: Vec<Effect>) -> Outcome {
-        self.seq += 1;
-        let space = if fields.is_empty() { "" } else { " " };
-        Outcome { ack: format!("OK {}{space}{fields} seq={}", command.verb(), self.seq), effects }
-    }
-
-    /// The system reports that a worker has come to its end; nothing if it is not alive.
-    pub fn ended(&mut self, id: &str, end: End) -> Vec<Effect> {
-        match self.number(id) {
-            Ok(number) => {
-                let effects = self.end(number, end);
-                self.seq += 1;
-                effects
-            }
-            Err(_) => Vec::new(),
-        }
+    /// The worker with that name.
+    pub fn worker(&self, id: &str) -> Option<&Worker> {
+        self.workers.number(id).ok().and_then(|number| self.workers.alive.get(&number))
     }
 
     /// The worker of a ticket.
     pub fn by_ticket(&self, ticket: &str) -> Option<&Worker> {
-        self.workers.values().find(|worker| worker.ticket == ticket)
+        self.workers().find(|worker| worker.ticket == ticket)
     }
 
-    /// Ends the workers whose time is over.
-    pub fn expire(&mut self, now_ms: u64) -> Vec<Effect> {
-        let late: Vec<String> =
-            self.workers.values().filter(|w| w.until_ms <= now_ms).map(|w| w.id.clone()).collect();
-        late.iter().flat_map(|id| self.ended(id, End::Ttl)).collect()
+    /// Revoked tickets and the reasons.
+    pub fn revoked(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.revocations.iter()
     }
 
-    fn end(&mut self, number: u64, end: End) -> Vec<Effect> {
-        let Some(worker) = self.workers.remove(&number) else { return Vec::new() };
-        let seq = self.seq + 1;
-        let log = Effect::Log(format!("seq={seq} queen revoked {} reason={end}", worker.id));
-        let mut effects = self.revoke(&worker.ticket, &end.to_string());
-        effects.push(Effect::Stop { worker, end });
-        effects.push(log);
-        effects
+    /// Leases.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
-    fn revoke(&mut self, ticket: &str, reason: &str) -> Vec<Effect> {
-        if !self.revoked.iter().any(|(id, _)| id == ticket) {
-            if self.revoked.len() >= self.config.max_revoked {
-                self.revoked.pop_front();
-            }
-            self.revoked.push_back((ticket.to_string(), reason.to_string()));
-        }
-        vec![Effect::Revoke { ticket: ticket.to_string(), reason: reason.to_string() }]
+    /// Jobs.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
     }
 
-    fn number(&self, id: &str) -> Result<u64, Refused> {
-        self.workers
-            .iter()
-            .find(|(_, worker)| worker.id == id)
-            .map(|(number, _)| *number)
-            .ok_or_else(|| Refused { word: Word::NotFound, detail: format!("id={id}") })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parse;
-
-    const TICKET: &str = "00112233445566778899aabbccddeeff";
-
-    fn state() -> State {
-        let config = Config { max_workers: 2, max_revoked: 2, ticks: 0, period_ms: 1000, ttl_s: 60, ops: 0 };
-        State::new(config)
+    /// Export windows.
+    pub fn exports(&self) -> &Exports {
+        &self.exports
     }
 
-    fn run(state: &mut State, line: &str, now_ms: u64) -> Result<String, Refused> {
-        state.apply(&parse(line).expect(line), TICKET, now_ms).map(|outcome| outcome.ack)
+    /// Envelopes that have been carried out.
+    pub fn dedupe(&self) -> &Dedupe {
+        &self.dedupe
     }
 
-    #[test]
-    fn ids_and_sequence_numbers_come_in_order() {
-        let mut state = state();
-        assert_eq!(run(&mut state, r#"{"spawn":"heartbeat"}"#, 0).unwrap(), "OK SPAWN id=worker-1 seq=1");
-        assert_eq!(run(&mut state, r#"{"kill":"worker-1"}"#, 0).unwrap(), "OK KILL id=worker-1 seq=2");
-        assert_eq!(run(&mut state, r#"{"spawn":"heartbeat"}"#, 0).unwrap(), "OK SPAWN id=worker-2 seq=3");
-        assert_eq!(run(&mut state, r#"{"budget":{"ops":5}}"#, 0).unwrap(), "OK BUDGET seq=4");
+    /// The bounds in force.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
-    #[test]
-    fn a_refused_command_changes_nothing() {
-        let mut state = state();
-        run(&mut state, r#"{"spawn":"heartbeat"}"#, 0).unwrap();
-        run(&mut state, r#"{"spawn":"heartbeat"}"#, 0).unwrap();
-        let before = state.clone();
-        for (line, word) in [
-            (r#"{"spawn":"heartbeat"}"#, Word::Quota),
-            (r#"{"kill":"worker-9"}"#, Word::NotFound),
-            (r#"{"budget":{"worker":"worker-9","ops":5}}"#, Word::NotFound),
-            (r#"{"revoke":"abc"}"#, Word::Invalid),
-        ] {
-            assert_eq!(run(&mut state, line, 1).unwrap_err().word, word, "{line}");
-            assert_eq!(state, before);
-        }
+    /// Numbers up to this one were given by an authority whose memory is lost.
+    pub fn skip_workers(&mut self, highest: u64) {
+        self.workers.skip(highest);
     }
 
-    #[test]
-    fn a_worker_ends_at_its_time_and_not_before() {
-        let mut state = state();
-        run(&mut state, r#"{"spawn":"heartbeat","budget":{"ttl_s":10}}"#, 5000).unwrap();
-        assert_eq!(state.next_end_ms(), Some(15_000));
-        assert!(state.expire(14_999).is_empty());
-        let effects = state.expire(15_000);
-        assert!(effects.contains(&Effect::Log("seq=2 queen revoked worker-1 reason=ttl-spent".into())));
-        assert_eq!(state.workers().count(), 0);
-        assert_eq!(state.revoked().collect::<Vec<_>>(), [(TICKET, "ttl-spent")]);
+    // How it is written down.
+
+    /// All of it, but for the bounds, as JSON: the same state gives the same bytes.
+    pub fn to_json(&self) -> String {
+        json::to_string(self)
     }
 
-    #[test]
-    fn a_worker_ends_once() {
-        let mut state = state();
-        run(&mut state, r#"{"spawn":"heartbeat"}"#, 0).unwrap();
-        assert!(!state.ended("worker-1", End::Ticks).is_empty());
-        assert!(state.ended("worker-1", End::Exited("exit 0".into())).is_empty());
+    /// What [`State::to_json`] wrote.
+    pub fn from_json(config: Config, text: &str) -> Result<State, String> {
+        let mut state: State = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        state.config = config;
+        Ok(state)
     }
 
-    #[test]
-    fn the_default_budget_is_for_later_spawns() {
-        let mut state = state();
-        run(&mut state, r#"{"spawn":"heartbeat"}"#, 0).unwrap();
-        run(&mut state, r#"{"budget":{"ttl_s":5,"ops":7}}"#, 0).unwrap();
-        run(&mut state, r#"{"spawn":"heartbeat"}"#, 0).unwrap();
-        let budgets: Vec<_> = state.workers().map(|w| (w.until_ms, w.ops)).collect();
-        assert_eq!(budgets, [(60_000, 0), (5000, 7)]);
+    /// sha256 of [`State::to_json`].
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.to_json().as_bytes()).into()
     }
 
-    #[test]
-    fn the_same_commands_give_the_same_state() {
-        let script = [
-            r#"{"spawn":"heartbeat","ticks":3}"#,
-            r#"{"budget":{"worker":"worker-1","ttl_s":9}}"#,
-            r#"{"kill":"worker-1"}"#,
-            r#"{"spawn":"heartbeat"}"#,
-        ];
-        let fold = || {
-            let mut state = state();
-            let acks: Vec<_> = script.iter().map(|line| run(&mut state, line, 7)).collect();
-            (acks, state)
-        };
-        assert_eq!(fold(), fold());
+    /// A bound, as far as it holds for this command.
+    pub(crate) fn most(&self, bound: usize) -> usize {
+        if self.is_recorded { usize::MAX } else { bound }
     }
 }

@@ -1,11 +1,21 @@
-//! What the queen knows of a worker.
+//! What the queen knows of workers, and of tickets that are good no more.
 
-use crate::command::Kind;
-use alloc::string::String;
-use core::fmt;
+use crate::ctl::{Budget, Kind};
+use crate::refused::{Refused, Word};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::fmt::{self, Write};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// A worker's ticket outlives any budget that it is likely to be given: its life is the queen's to end,
+/// by revocation.
+const TICKET_LIFE_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Why a worker ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum End {
     /// By command.
     Killed,
@@ -21,7 +31,7 @@ pub enum End {
     Revoked,
     /// It never began.
     Failed,
-    /// The authority that had started it is gone.
+    /// The hive that had started it is gone.
     Orphaned,
 }
 
@@ -41,14 +51,16 @@ impl fmt::Display for End {
 }
 
 /// A worker that is alive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
     /// `worker-3`.
     pub id: String,
     /// What it is.
     pub kind: Kind,
-    /// Its ticket's id, 32 hex digits.
+    /// Its ticket's id, 32 hex digits: the same on every replay.
     pub ticket: String,
+    /// When its ticket was issued and when it expires, milliseconds since the Unix epoch.
+    pub ticket_ms: (u64, u64),
     /// Records it may write; 0: any number.
     pub ticks: u64,
     /// Time between them.
@@ -57,4 +69,136 @@ pub struct Worker {
     pub ops: u64,
     /// When it must end, milliseconds since the Unix epoch.
     pub until_ms: u64,
+    /// The adapter that it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+}
+
+/// All workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Workers {
+    next: u64,
+    pub(crate) defaults: Budget,
+    /// By number, so that worker-10 comes behind worker-9.
+    pub(crate) alive: BTreeMap<u64, Worker>,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Workers { next: 1, defaults: Budget::default(), alive: BTreeMap::new() }
+    }
+}
+
+impl Workers {
+    pub(crate) fn number(&self, id: &str) -> Result<u64, Refused> {
+        id.strip_prefix("worker-")
+            .and_then(|n| n.parse().ok())
+            .filter(|n| self.alive.get(n).is_some_and(|worker| worker.id == id))
+            .ok_or_else(|| Refused::unknown("id", id))
+    }
+
+    /// The id that the next spawn gives.
+    pub(crate) fn next_id(&self) -> String {
+        format!("worker-{}", self.next)
+    }
+
+    pub(crate) fn skip(&mut self, highest: u64) {
+        self.next = self.next.max(highest.saturating_add(1));
+    }
+
+    pub(crate) fn add(&mut self, worker: Worker) {
+        self.alive.insert(self.next, worker);
+        self.next += 1;
+    }
+}
+
+/// The life of a ticket that is issued now for a worker that may live until then.
+pub(crate) fn ticket_life(ts_ms: u64, until_ms: u64) -> (u64, u64) {
+    (ts_ms, until_ms.max(ts_ms.saturating_add(TICKET_LIFE_MS)))
+}
+
+/// The id of a worker's ticket: no two workers of a hive ever have the same.
+pub(crate) fn ticket_id(hive: &str, worker: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in ["cohesix worker ticket", hive, worker] {
+        hash.update(part.as_bytes());
+        hash.update(b"\0");
+    }
+    hex(&hash.finalize()[..16])
+}
+
+/// Lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Revoked {
+    reason: String,
+    /// When the ticket expires by itself; None: nobody here knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+}
+
+/// Revoked tickets. One that may still be valid is never forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Revocations {
+    tickets: BTreeMap<String, Revoked>,
+}
+
+impl Revocations {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.tickets.iter().map(|(id, revoked)| (id.as_str(), revoked.reason.as_str()))
+    }
+
+    /// Is there room for one more, when each of `alive` workers will need room at its end?
+    pub(crate) fn has_room(&self, alive: usize, most: usize, ts_ms: u64) -> Result<(), Refused> {
+        let full = |known: usize| known.saturating_add(alive) >= most;
+        let counts = |revoked: &&Revoked| revoked.until_ms.is_none_or(|until| until > ts_ms);
+        if full(self.tickets.len()) && full(self.tickets.values().filter(counts).count()) {
+            let detail =
+                format!("{most} revoked tickets may still be valid, as many as queen.revocations allows");
+            return Err(Refused::new(Word::Quota, detail));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, ticket: &str, reason: &str, until_ms: Option<u64>, most: usize, ts_ms: u64) {
+        if self.tickets.len() >= most {
+            self.tickets.retain(|_, revoked| revoked.until_ms.is_none_or(|until| until > ts_ms));
+        }
+        let revoked = Revoked { reason: reason.to_string(), until_ms };
+        self.tickets.entry(ticket.to_string()).or_insert(revoked);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workers_ticket_id_follows_from_hive_and_name() {
+        let id = ticket_id("hive", "worker-1");
+        assert_eq!(id.len(), 32);
+        assert_eq!(id, ticket_id("hive", "worker-1"));
+        assert_ne!(id, ticket_id("hive", "worker-2"));
+        assert_ne!(id, ticket_id("hive2", "worker-1"));
+        assert_ne!(ticket_id("a", "b\0c"), ticket_id("a\0b", "c\0"));
+    }
+
+    #[test]
+    fn a_revocation_is_forgotten_when_its_ticket_has_expired_and_not_before() {
+        let mut revocations = Revocations::default();
+        revocations.add("a", "killed", Some(1000), 2, 0);
+        revocations.add("b", "by command", None, 2, 0);
+        assert_eq!(revocations.has_room(0, 2, 999).unwrap_err().word, Word::Quota);
+        assert_eq!(revocations.has_room(0, 2, 1000), Ok(()));
+        assert_eq!(revocations.has_room(1, 2, 1000).unwrap_err().word, Word::Quota);
+        revocations.add("c", "killed", Some(5000), 2, 1000);
+        assert_eq!(revocations.iter().map(|(id, _)| id).collect::<alloc::vec::Vec<_>>(), ["b", "c"]);
+    }
 }

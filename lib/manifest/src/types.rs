@@ -42,6 +42,16 @@ pub struct Manifest {
     pub audit: Audit,
     /// `/queen`.
     pub queen: Queen,
+    /// Which transitions of the lifecycle happen by themselves.
+    pub lifecycle: Lifecycle,
+    /// What can be leased, and bounds of leases.
+    pub lease: Lease,
+    /// Bounds of the queue of jobs.
+    pub schedule: Schedule,
+    /// Bounds of export windows.
+    pub export: Export,
+    /// Rules and approvals.
+    pub policy: Policy,
     /// Worker programs and what a spawn gives when the command does not say.
     pub workers: Workers,
     /// How init restarts what died.
@@ -183,6 +193,32 @@ pub struct Telemetry {
     pub cursor_retain: bool,
     /// What a record is.
     pub frame_schema: FrameSchema,
+    /// Devices at once.
+    pub max_devices: u32,
+    /// Segments of one device.
+    pub max_segments_per_device: u32,
+    /// Bytes of one segment.
+    pub max_bytes_per_segment: u64,
+    /// Bytes of all segments of one device.
+    pub max_total_bytes_per_device: u64,
+    /// What happens when a device's segments have no room.
+    pub eviction: Eviction,
+    /// Pieces of one artefact in reference manifests.
+    pub max_refs: u32,
+    /// Time between two syncs of what was written, milliseconds.
+    pub sync_ms: u64,
+    /// Time between two lines of `/proc/ingest/watch`, milliseconds.
+    pub watch_interval_ms: u64,
+}
+
+/// What happens when a device's segments have no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Eviction {
+    /// The write is refused (Quota).
+    Refuse,
+    /// The oldest segment goes.
+    EvictOldest,
 }
 
 /// What a telemetry record is.
@@ -227,6 +263,116 @@ pub struct Queen {
     pub max_workers: u32,
     /// Revoked ticket ids remembered.
     pub revocations: u32,
+    /// Envelopes remembered, so that one that comes again has no second effect.
+    pub dedupe_entries: u32,
+    /// Commands in envelopes only, in the dev profile too.
+    pub require_envelope: bool,
+    /// Commands on their way to the journal at once.
+    pub pending: u32,
+}
+
+/// Which transitions of the lifecycle happen by themselves (spec 4.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lifecycle {
+    /// How long a boot may take.
+    pub boot_deadline_s: u64,
+    /// BOOTING to ONLINE when every required server answers.
+    pub online_when_ready: bool,
+    /// BOOTING to DEGRADED when one is missing at the deadline.
+    pub degraded_at_deadline: bool,
+    /// ONLINE to DEGRADED when a required server is lost.
+    pub degraded_when_lost: bool,
+    /// DEGRADED to ONLINE when it is back.
+    pub online_when_back: bool,
+}
+
+/// What can be leased, and bounds of leases (spec 4.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// Leases at once.
+    pub max_active: u32,
+    /// Subjects with a quota.
+    pub max_quotas: u32,
+    /// Preemptions remembered.
+    pub preemptions: u32,
+    /// Life of a job's lease whose spec says none.
+    pub ttl_s: u64,
+    /// What there is.
+    pub resources: Vec<Resource>,
+}
+
+/// What can be leased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// `GPU-0`.
+    pub id: String,
+    /// Its memory.
+    pub mem_mb: u64,
+    /// Its streams.
+    pub streams: u64,
+}
+
+/// Bounds of the queue of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Jobs queued or running.
+    pub max_items: u32,
+}
+
+/// Bounds of export windows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// Windows open at once.
+    pub max_windows: u32,
+}
+
+/// Rules and approvals (spec 4.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Longest command, bytes.
+    pub ctl_line_bytes: u32,
+    /// Rules in one set.
+    pub max_rules: u32,
+    /// Sets remembered, to be gone back to.
+    pub max_sets: u32,
+    /// Approvals remembered, in whatever state.
+    pub max_actions: u32,
+    /// Life of an approval that says none.
+    pub approval_ttl_s: u64,
+    /// Commands and questions on their way to the journal at once.
+    pub pending: u32,
+    /// The set that is in force until another is applied; the first rule that matches decides.
+    pub rules: Vec<PolicyRule>,
+}
+
+/// What happens to control writes of some files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRule {
+    /// Its name.
+    pub id: String,
+    /// Which files: a path, in which a component `*` stands for any one.
+    pub target: String,
+    /// What happens.
+    pub decision: Decision,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// An approval is needed.
+    Gate,
+    /// It is refused.
+    Deny,
+    /// It passes.
+    Allow,
 }
 
 /// Worker programs and what a spawn gives when the command does not say.

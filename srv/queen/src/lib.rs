@@ -1,38 +1,75 @@
-//! queenfs: the single authority. Commands come in at `/queen/ctl`; what they decide is
+//! queenfs: the single authority. Commands come in at the ctl files; what they decide is
 //! `lib/authority`'s business, who carries it out is said here.
-//! Guarantees: a command is acknowledged when its effects are there; a refused one has none. Keeps its
-//! memory in the process.
+//! Guarantees: a command is acknowledged when it is in the journal and its effects are there; a refused
+//! one has none; after a restart the queen is what the journal says. Keeps nothing on disk herself.
 #![forbid(unsafe_code)]
 
+mod config;
+mod effects;
 mod flow;
+mod ledger;
 mod mint;
 mod queen;
 mod show;
+mod world;
 
+use authority::{EXPORT, LEASE, LIFECYCLE, QUEEN, SCHEDULE};
+pub use config::Config;
 pub use mint::Minter;
 use ninep::srv::{Dir, Tree};
-pub use queen::{Config, Queen};
+pub use queen::Queen;
 
 /// The tree:
 ///
 /// ```text
-/// ctl                                 commands, one JSON object a line
-/// [lifecycle]/{state,reason,since}    ONLINE, and since when
-/// [proc]/workers                      one line a worker
-/// [in]/{events,revoked,workers}       for the hive's servers only
+/// ctl                                 workers, tickets, name spaces: one JSON object a line
+/// lifecycle/ctl                       cordon drain resume quiesce reset
+/// lease/ctl                           grant renew release preempt quota
+/// schedule/ctl                        enqueue cancel reprioritise
+/// export/{ctl,windows}                open close
+/// [lifecycle]/{state,reason,since}    ONLINE, why, since when
+/// [root]/{reachable,last_seen_ms,cut_reason}
+/// [lease]/{summary,active,preemptions}
+/// [schedule]/{summary,queue}
+/// [proc]/{workers,dedupe}             one line a worker, one an envelope
+/// [in]/{events,revoked,workers,phase,hash}  for the hive's servers only
 /// ```
 pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
     let max_line = config.ctl_line_bytes;
-    let lifecycle = Dir::new()
-        .text("state", |_, _, out| show::line(out, "state=ONLINE"))
-        .text("reason", |_, _, out| show::line(out, "reason=boot"))
-        .text("since", |queen: &Queen, _, out| show::line(out, &format!("since_ms={}", queen.since_ms)));
+    let journal = config.journal.clone();
+    let ctl = |path| Dir::new().ctl("ctl", 0o600, max_line, path);
+    let main = ctl(QUEEN)
+        .dir("lifecycle", Dir::new().ctl("ctl", 0o600, max_line, LIFECYCLE))
+        .dir("lease", ctl(LEASE))
+        .dir("schedule", ctl(SCHEDULE))
+        .dir("export", ctl(EXPORT).text("windows", show::windows));
     let inward = Dir::new()
         .orders("events", 0o600, max_line, Queen::event)
-        .text("revoked", |queen: &Queen, _, out| show::revoked(queen, out))
-        .text("workers", |queen: &Queen, _, out| show::directories(queen, out));
-    Tree::new(Queen::new(config, minter), Dir::new().orders("ctl", 0o600, max_line, Queen::command))
-        .root("lifecycle", lifecycle)
-        .root("proc", Dir::new().text("workers", |queen: &Queen, call, out| show::workers(queen, call, out)))
+        .text("revoked", show::revoked)
+        .text("workers", show::directories)
+        .text("phase", show::phase)
+        .text("hash", show::hash);
+    Tree::new(Queen::new(config, minter), main)
+        .root(
+            "lifecycle",
+            Dir::new().text("state", show::state).text("reason", show::reason).text("since", show::since),
+        )
+        .root(
+            "root",
+            Dir::new()
+                .text("reachable", show::reachable)
+                .text("last_seen_ms", show::last_seen)
+                .text("cut_reason", show::cut_reason),
+        )
+        .root(
+            "lease",
+            Dir::new()
+                .text("summary", show::lease_summary)
+                .text("active", show::leases)
+                .text("preemptions", show::preemptions),
+        )
+        .root("schedule", Dir::new().text("summary", show::schedule_summary).text("queue", show::queue))
+        .root("proc", Dir::new().text("workers", show::workers).text("dedupe", show::dedupe))
         .internal("in", inward)
+        .journaled(journal)
 }

@@ -4,10 +4,6 @@ use authority::Worker;
 use std::fs;
 use ticket::{Bounds, Budget, Claims, IssuerKey, Quota, Role};
 
-/// A worker's ticket outlives any budget that it is likely to be given: its life is the queen's to end,
-/// by revocation.
-const LIFE_MS: u64 = 7 * 24 * 3600 * 1000;
-
 /// The issuer's key, and where randomness comes from.
 pub struct Minter {
     key: IssuerKey,
@@ -39,15 +35,8 @@ impl Minter {
         Ok(Minter { key, hive: boot.manifest.hive.name.clone(), bounds, entropy: rt::entropy })
     }
 
-    /// A fresh ticket id, 32 hex digits.
-    pub(crate) fn new_id(&self) -> Result<String, String> {
-        let mut id = [0; 16];
-        (self.entropy)(&mut id).map_err(|error| error.to_string())?;
-        Ok(id.iter().map(|b| format!("{b:02x}")).collect())
-    }
-
     /// The ticket that lets a worker in.
-    pub(crate) fn ticket(&self, worker: &Worker, now_ms: u64) -> Result<String, String> {
+    pub(crate) fn ticket(&self, worker: &Worker) -> Result<String, String> {
         let mut seed = [0; 32];
         (self.entropy)(&mut seed).map_err(|error| error.to_string())?;
         let mut id = [0; 16];
@@ -61,8 +50,8 @@ impl Minter {
             id,
             role,
             subject: worker.id.clone(),
-            issued_ms: now_ms,
-            expires_ms: worker.until_ms.max(now_ms.saturating_add(LIFE_MS)),
+            issued_ms: worker.ticket_ms.0,
+            expires_ms: worker.ticket_ms.1,
             budget: Budget { ops: (worker.ops > 0).then_some(worker.ops), ..Budget::default() },
             scopes: Vec::new(),
             // A worker's bytes are bounded by its records and ticks; the manifest's quota is for

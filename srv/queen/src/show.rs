@@ -1,17 +1,14 @@
-//! What the queen's files say.
+//! What the queen's files say: one function a file.
 
 use crate::queen::Queen;
-use authority::Worker;
+use authority::{Job, Lease, Preemption, Quoted, Window, Worker};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::Call;
 use std::fmt::Write;
 
-/// One line.
-pub(crate) fn line(out: &mut String, text: &str) -> Result<(), Refusal> {
-    wrote(writeln!(out, "{text}"))
-}
+type Shown = Result<(), Refusal>;
 
-fn wrote(result: std::fmt::Result) -> Result<(), Refusal> {
+fn wrote(result: std::fmt::Result) -> Shown {
     result.map_err(|_| Word::Invalid.into())
 }
 
@@ -19,8 +16,37 @@ fn count(n: Option<u64>) -> String {
     n.map_or("unlimited".into(), |n| n.to_string())
 }
 
-/// `/proc/queen/workers`.
-pub(crate) fn workers(queen: &Queen, call: &Call, out: &mut String) -> Result<(), Refusal> {
+// Lifecycle and root.
+
+pub(crate) fn state(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    wrote(writeln!(out, "state={}", queen.state.phase().name()))
+}
+
+pub(crate) fn reason(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    wrote(writeln!(out, "reason={}", Quoted(queen.state.phase_since().0)))
+}
+
+pub(crate) fn since(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    wrote(writeln!(out, "since_ms={}", queen.state.phase_since().1))
+}
+
+pub(crate) fn reachable(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    let is = if queen.state.cut().is_none() { "yes" } else { "no" };
+    wrote(writeln!(out, "reachable={is}"))
+}
+
+pub(crate) fn last_seen(queen: &Queen, call: &Call, out: &mut String) -> Shown {
+    wrote(writeln!(out, "last_seen_ms={}", queen.state.last_seen_ms(call.now.wall_ms)))
+}
+
+pub(crate) fn cut_reason(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    let reason = queen.state.cut().map_or("none", |cut| cut.word());
+    wrote(writeln!(out, "cut_reason={reason}"))
+}
+
+// Workers.
+
+pub(crate) fn workers(queen: &Queen, call: &Call, out: &mut String) -> Shown {
     for worker in queen.state.workers() {
         let Worker { id, kind, until_ms, .. } = worker;
         let limit = |n: u64| (n > 0).then_some(n);
@@ -41,14 +67,100 @@ pub(crate) fn workers(queen: &Queen, call: &Call, out: &mut String) -> Result<()
     Ok(())
 }
 
-/// `revoked`: what the door must know.
-pub(crate) fn revoked(queen: &Queen, out: &mut String) -> Result<(), Refusal> {
+pub(crate) fn dedupe(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    let dedupe = queen.state.dedupe();
+    let (entries, limit) = (dedupe.entries().count(), queen.state.config().dedupe_entries);
+    wrote(writeln!(out, "dedupe entries={entries} limit={limit}"))?;
+    dedupe.entries().try_for_each(|(id, first)| {
+        let (id, key, ack) = (Quoted(id), Quoted(&first.key), Quoted(&first.ack));
+        wrote(writeln!(out, "{id} key={key} seq={} ack={ack}", first.seq))
+    })
+}
+
+// Leases, jobs, windows.
+
+pub(crate) fn lease_summary(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    let leases = queen.state.leases();
+    wrote(writeln!(
+        out,
+        "leases active={} expired={} preempted={} mem_mb={}",
+        leases.active().count(),
+        leases.expired,
+        leases.preempted,
+        leases.mem_mb()
+    ))
+}
+
+pub(crate) fn leases(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    queen.state.leases().active().try_for_each(|lease| {
+        let Lease { id, resource, subject, mem_mb, streams, priority, expires_ms, job } = lease;
+        let job = job.as_ref().map(|job| format!(" job={job}")).unwrap_or_default();
+        wrote(writeln!(
+            out,
+            "{id} resource={resource} subject={subject} mem_mb={mem_mb} streams={streams} \
+             priority={priority} expires_ms={expires_ms}{job}"
+        ))
+    })
+}
+
+pub(crate) fn preemptions(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    queen.state.leases().preemptions().try_for_each(|preemption| {
+        let Preemption { ts_ms, lease, by, reason } = preemption;
+        wrote(writeln!(out, "ts_ms={ts_ms} lease={lease} by={by} reason={}", Quoted(reason)))
+    })
+}
+
+pub(crate) fn schedule_summary(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    let schedule = queen.state.schedule();
+    let (queued, running) = schedule.counts();
+    let (done, cancelled) = (schedule.done, schedule.cancelled);
+    wrote(writeln!(out, "schedule queued={queued} running={running} done={done} cancelled={cancelled}"))
+}
+
+pub(crate) fn queue(queen: &Queen, call: &Call, out: &mut String) -> Shown {
+    queen.state.schedule().jobs().into_iter().try_for_each(|job| {
+        let Job { wish, since_ms, lease, .. } = job;
+        let age_ms = call.now.wall_ms.saturating_sub(*since_ms);
+        let (state, lease) = match lease {
+            None => ("queued", String::new()),
+            Some(lease) => ("running", format!(" lease={lease}")),
+        };
+        wrote(writeln!(
+            out,
+            "{} state={state} priority={} resource={} age_ms={age_ms}{lease}",
+            wish.id, wish.priority, wish.resource
+        ))
+    })
+}
+
+pub(crate) fn windows(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    queen.state.exports().windows().try_for_each(|window| {
+        let Window { id, path, until_ms, max_bytes } = window;
+        wrote(writeln!(out, "{id} path={} until_ms={until_ms} max_bytes={max_bytes}", Quoted(path)))
+    })
+}
+
+// For the hive's servers.
+
+/// What the door must know.
+pub(crate) fn revoked(queen: &Queen, _: &Call, out: &mut String) -> Shown {
     queen.state.revoked().try_for_each(|(id, reason)| wrote(writeln!(out, "{id} {reason}")))
 }
 
-/// `workers`: the directories that must be there.
-pub(crate) fn directories(queen: &Queen, out: &mut String) -> Result<(), Refusal> {
-    queen.state.workers().try_for_each(|worker| line(out, &add(worker)))
+/// The directories that must be there.
+pub(crate) fn directories(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    queen.state.workers().try_for_each(|worker| wrote(writeln!(out, "{}", add(worker))))
+}
+
+/// The state of the hive.
+pub(crate) fn phase(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    wrote(writeln!(out, "{}", queen.state.phase().name()))
+}
+
+/// What a replay's end is compared with.
+pub(crate) fn hash(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    let hex: String = queen.state.hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    wrote(writeln!(out, "seq={} sha256={hex}", queen.seq))
 }
 
 /// The order for a worker's directory, without its verb.

@@ -20,7 +20,7 @@ const SHARD: Key = 1 << 39;
 /// <id>/                      telemetry  append-only: one record a write
 ///                            status     one line
 /// [shard]/<hh>/worker/<id>/  the same directories, by shard
-/// [ctl]/{ctl,left}           add and drop, from the queen only; ticks that are left
+/// [ctl]/{ctl,left}           add, drop and phase, from the queen only; ticks that are left
 /// ```
 pub fn tree(config: Config) -> Tree<Fs> {
     let ctl_line = 512;
@@ -40,7 +40,8 @@ pub fn tree(config: Config) -> Tree<Fs> {
         |fs: &Fs, _, name| fs.workers.find(name),
         worker_dir(),
     );
-    Tree::new(Fs { workers: Workers::new(config), outbox: Vec::new(), ask_ms: None }, main)
+    let workers = Workers::new(config);
+    Tree::new(Fs { workers, takes_telemetry: true, outbox: Vec::new(), ask_ms: None }, main)
         .root("shard", shards)
         .internal("ctl", Dir::new().orders("ctl", 0o600, ctl_line, command).text("left", left))
 }
@@ -69,6 +70,9 @@ fn telemetry<'f>(fs: &'f mut Fs, call: &Call) -> Result<&'f mut dyn Stream, Refu
 }
 
 fn append(fs: &mut Fs, call: &Call, record: &[u8]) -> Result<(), Refusal> {
+    if !fs.takes_telemetry {
+        return Err(Refusal::new(Word::Busy, "the hive's state takes no telemetry; see /proc/lifecycle"));
+    }
     if let Some(id) = fs.workers.append(call.key, record)? {
         // The last tick: the queen ends a worker that has had its ticks.
         fs.outbox.push(to_queen(format!("{{\"spent\":{{\"worker\":\"{id}\",\"what\":\"ticks\"}}}}\n")));
@@ -97,6 +101,8 @@ fn to_queen(line: String) -> Request {
 pub struct Fs {
     /// The rings.
     pub workers: Workers,
+    /// Whether the lifecycle allows telemetry; the queen says so when she begins, and at every change.
+    takes_telemetry: bool,
     outbox: Vec<Request>,
     ask_ms: Option<u64>,
 }
@@ -146,6 +152,20 @@ impl Service for Fs {
 enum Command {
     Add(Add),
     Drop(Drop),
+    /// The hive's lifecycle has another state.
+    Phase(Phase),
+}
+
+/// The states of the lifecycle.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Phase {
+    Booting,
+    Degraded,
+    Online,
+    Draining,
+    Quiesced,
+    Offline,
 }
 
 #[derive(Deserialize)]
@@ -174,6 +194,11 @@ fn command(fs: &mut Fs, _: &Call, line: &str) -> Verdict {
         Err(error) => ("CTL", Err(Refusal::new(Word::Invalid, error.to_string()))),
         Ok(Command::Add(add)) => ("ADD", fs.add(&add)),
         Ok(Command::Drop(drop)) => ("DROP", fs.workers.drop(&drop.id)),
+        Ok(Command::Phase(phase)) => {
+            let takes = matches!(phase, Phase::Online | Phase::Degraded | Phase::Draining);
+            fs.takes_telemetry = takes;
+            ("PHASE", Ok(()))
+        }
     };
     match done {
         Ok(()) => Verdict::Ack(format!("OK {verb}")),
@@ -184,6 +209,29 @@ fn command(fs: &mut Fs, _: &Call, line: &str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn telemetry_is_taken_as_the_lifecycle_allows() {
+        let config = Config { ring_bytes: 4096, record_bytes: 64, budget_bytes: 8192, shard_bits: 8 };
+        let mut fs = tree(config).state;
+        let who = ninep::srv::Who::from_uname("server:queen", 0);
+        let mut call = Call { key: 0, who: &who, now: Now::default(), token: Default::default() };
+        command(&mut fs, &call, r#"{"add":{"id":"worker-1","role":"worker-heartbeat"}}"#);
+        call.key = fs.workers.find("worker-1").unwrap();
+        for (phase, takes) in [
+            ("QUIESCED", false),
+            ("DRAINING", true),
+            ("BOOTING", false),
+            ("DEGRADED", true),
+            ("OFFLINE", false),
+            ("ONLINE", true),
+        ] {
+            let line = format!("{{\"phase\":\"{phase}\"}}");
+            assert_eq!(command(&mut fs, &call, &line), Verdict::Ack("OK PHASE".into()));
+            let said = append(&mut fs, &call, b"x").map_err(|refusal| refusal.word);
+            assert_eq!(said, if takes { Ok(()) } else { Err(Word::Busy) }, "{phase}");
+        }
+    }
 
     #[test]
     fn a_command_of_another_shape_changes_nothing() {

@@ -5,7 +5,7 @@ use super::{Init, Phase, Plan};
 impl Init {
     pub(crate) fn hive(&self) -> String {
         let state = match self.phase {
-            Phase::Servers | Phase::Door { .. } | Phase::Mount => "BOOTING",
+            Phase::Servers | Phase::Queen { .. } | Phase::Door { .. } | Phase::Mount => "BOOTING",
             Phase::Running if self.kept.iter().any(|kept| kept.is_degraded) => "DEGRADED",
             Phase::Running => "ONLINE",
             Phase::Closing { .. } | Phase::Closed => "CLOSING",

@@ -25,6 +25,8 @@ pub(crate) fn check(manifest: &Manifest, lines: &Lines, problems: &mut Vec<Probl
     check.listeners();
     check.keys();
     check.audit();
+    check.resources();
+    check.rules();
     if manifest.profile == Profile::Release {
         check.release();
     }
@@ -141,6 +143,32 @@ impl Check<'_> {
         let budget = self.manifest.telemetry.budget_bytes;
         if ring > budget {
             self.wrong("telemetry.ring_bytes", &format!("{ring} found; telemetry.budget_bytes is {budget}"));
+        }
+    }
+
+    fn resources(&mut self) {
+        let resources = &self.manifest.lease.resources;
+        for (i, resource) in resources.iter().enumerate() {
+            if resources[..i].iter().any(|other| other.id == resource.id) {
+                self.wrong(&format!("lease.resources[{i}].id"), &format!("{:?} found twice", resource.id));
+            }
+        }
+    }
+
+    fn rules(&mut self) {
+        let policy = &self.manifest.policy;
+        if policy.rules.len() > policy.max_rules as usize {
+            let found = policy.rules.len();
+            let what = format!("{found} rules found; policy.max_rules allows {}", policy.max_rules);
+            self.wrong("policy.rules", &what);
+        }
+        for (i, rule) in policy.rules.iter().enumerate() {
+            if policy.rules[..i].iter().any(|other| other.id == rule.id) {
+                self.wrong(&format!("policy.rules[{i}].id"), &format!("{:?} found twice", rule.id));
+            }
+            if let Err(why) = ns::Path::parse(&rule.target) {
+                self.wrong(&format!("policy.rules[{i}].target"), &format!("{:?} found; {why}", rule.target));
+            }
         }
     }
 

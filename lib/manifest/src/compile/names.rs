@@ -115,7 +115,8 @@ fn serves(manifest: &Manifest, served: &Served, spec: &str) -> Result<(), String
         return Ok(());
     }
     let roots = served.roots.iter().map(|root| root.name).filter(|root| !root.is_empty() && *root != first);
-    let known: Vec<&str> = names.into_iter().chain(roots.filter(|_| root.name.is_empty())).collect();
+    let roots = roots.filter(|other| root.name.is_empty() && !names.contains(other));
+    let known: Vec<&str> = names.iter().copied().chain(roots).collect();
     Err(format!("{name} found; {} serves {}", served.name, known.join(", ")))
 }
 

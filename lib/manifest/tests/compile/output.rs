@@ -54,7 +54,10 @@ fn the_topology_has_no_way_around_the_door() {
     let pair = |from: &str, to: &str| {
         channels.iter().find(|c| c["from"] == from && c["to"] == to).map(|c| c["roots"].to_string())
     };
-    assert_eq!(pair("door", "queen").as_deref(), Some("[\"\",\"in\",\"lifecycle\",\"proc\"]"));
+    assert_eq!(
+        pair("door", "queen").as_deref(),
+        Some("[\"\",\"in\",\"lease\",\"lifecycle\",\"proc\",\"root\",\"schedule\"]")
+    );
     assert_eq!(pair("worker", "queen").as_deref(), Some("[\"in\"]"));
     assert_eq!(pair("proc", "queen"), None);
     assert!(channels.iter().all(|channel| channel["from"] != channel["to"]));

@@ -40,7 +40,9 @@ fn every_key_and_every_field_correspond() {
             _ => out.push(path.trim_start_matches('.').to_string()),
         }
     }
-    let compiled = House::new().compile().expect("it compiles");
+    let arrays = "[[lease.resources]]\nid = \"GPU-0\"\nmem_mb = 1\nstreams = 1\n\
+                  [[policy.rules]]\nid = \"a\"\ntarget = \"/queen/ctl\"\ndecision = \"gate\"\n";
+    let compiled = House::new().append("sys/hive.toml", arrays).compile().expect("it compiles");
     let mut fields = Vec::new();
     leaves("", &serde_json::to_value(&compiled.manifest).expect("plain data"), &mut fields);
     for field in &fields {
@@ -114,7 +116,7 @@ fn a_key_that_must_be_there_is_missed() {
 fn unknown_keys_are_refused_and_a_near_one_named() {
     for (old, new, says) in [
         ("msize", "msiz", "ninep.msiz: unknown key; did you mean msize?"),
-        ("[ninep]", "[p9]", "p9: unknown key; schema, profile, target, hive, namespaces, roles, servers, listeners, ninep, tickets, log, telemetry, audit, queen, workers, restart, client allowed"),
+        ("[ninep]", "[p9]", "p9: unknown key; schema, profile, target, hive, namespaces, roles, servers, listeners, ninep, tickets, log, telemetry, audit, queen, lifecycle, lease, schedule, export, policy, workers, restart, client allowed"),
         ("[[listeners]]", "[[listener]]", "listener: unknown key; did you mean listeners?"),
         ("[servers.log]", "[servers.log]\nx = 1", "servers.log.x: unknown key; enabled, required, memory_kib, affinity, count allowed"),
         ("observer =", "operator =", "roles.operator: operator found; queen, worker-heartbeat, worker-gpu, worker-bus, worker-lora, observer allowed"),

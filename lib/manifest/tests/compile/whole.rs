@@ -190,3 +190,23 @@ fn a_literal_secret_is_refused_and_not_repeated() {
         "sys/hive.toml:N: tickets.issuer: a literal (not shown) found; file:PATH or env:NAME allowed"
     );
 }
+
+#[test]
+fn rules_and_resources_are_looked_at() {
+    let resource = |id: &str| format!("[[lease.resources]]\nid = \"{id}\"\nmem_mb = 1\nstreams = 1\n");
+    let rule = |id: &str, target: &str| {
+        format!("[[policy.rules]]\nid = \"{id}\"\ntarget = \"{target}\"\ndecision = \"gate\"\n")
+    };
+    for (more, says) in [
+        (resource("GPU-0") + &resource("GPU-0"), "lease.resources[1].id: \"GPU-0\" found twice"),
+        (rule("a", "/queen/ctl") + &rule("a", "/host/*"), "policy.rules[1].id: \"a\" found twice"),
+        (rule("a", "host"), "policy.rules[0].target: \"host\" found; a path begins with /"),
+        (
+            "[policy]\nmax_rules = 1\n".to_string() + &rule("a", "/a") + &rule("b", "/b"),
+            "policy.rules: 2 rules found; policy.max_rules allows 1",
+        ),
+    ] {
+        let said = House::new().append("sys/hive.toml", &more).says();
+        assert!(said.ends_with(says), "{said}");
+    }
+}

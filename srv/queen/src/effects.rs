@@ -1,0 +1,164 @@
+//! What commands do in the world: orders to the door, to init and to the workers' server.
+
+use crate::flow::{Flow, order, to_door};
+use crate::queen::{Purpose, Queen, json, refuse};
+use crate::show;
+use authority::{Effect, End, Ended, Phase, System, Worker};
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::{Request, Verdict};
+
+/// A worker that has had its ticks keeps its directory for this long, so that a reader who follows it
+/// sees the last record.
+const LINGER_MS: u64 = 2000;
+/// Lines to the door's ctl that go in one write.
+const WRITE_BYTES: usize = 6 << 10;
+
+impl Queen {
+    /// The requests that effects come to.
+    pub(crate) fn flow(&mut self, effects: Vec<Effect>, session: Option<u32>) -> Flow {
+        let mut flow = Flow::new([]);
+        let mut together = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Log(line) => self.outbox.push(Request::log(line)),
+                Effect::Start(worker) => {
+                    flow.is_strict = true;
+                    flow.takes_back = Some(worker.id.clone());
+                    let add = order("worker", "ctl", format!("{{\"add\":{}}}", show::add(&worker)));
+                    flow.stages.push_back(vec![add]);
+                    match self.start_order(&worker) {
+                        Ok(start) => flow.stages.push_back(vec![start]),
+                        Err(error) => flow.failed = Some(Refusal::new(Word::Busy, error)),
+                    }
+                }
+                Effect::Stop { worker, end } => {
+                    self.ticks_left.remove(&worker.id);
+                    self.ops_left.remove(&worker.ticket);
+                    if end == End::Ticks {
+                        let at = self.now.mono_ms + LINGER_MS;
+                        self.lingering.push_back((at, worker.id, worker.kind.role()));
+                    } else {
+                        together.extend(stop_orders(&worker.id));
+                    }
+                }
+                Effect::Revoke { ticket, reason } => together.push(to_door(revoke(&ticket, &reason))),
+                Effect::Ops { ticket, ops } => {
+                    let line = format!("{{\"budget\":{{\"ticket\":\"{ticket}\",\"ops\":{ops}}}}}");
+                    together.push(to_door(line));
+                }
+                Effect::Bind { from, to } => {
+                    flow.is_strict = true;
+                    let session = session.unwrap_or(0);
+                    together.push(to_door(format!(
+                        "{{\"bind\":{{\"session\":{session},\"from\":{},\"to\":{}}}}}",
+                        json(&from),
+                        json(&to)
+                    )));
+                }
+                Effect::Mount { service, at } => {
+                    flow.is_strict = true;
+                    let session = session.unwrap_or(0);
+                    together.push(to_door(format!(
+                        "{{\"mount\":{{\"session\":{session},\"service\":{},\"at\":{}}}}}",
+                        json(&service),
+                        json(&at)
+                    )));
+                }
+                Effect::Phase(phase) => together.extend(phase_orders(phase)),
+            }
+        }
+        if !together.is_empty() {
+            flow.stages.push_back(together);
+        }
+        flow
+    }
+
+    fn start_order(&self, worker: &Worker) -> Result<Request, String> {
+        let kind = worker.kind.word();
+        let program =
+            self.config.programs.get(kind).ok_or_else(|| format!("workers.programs has no {kind}"))?;
+        let ticket = self.minter.ticket(worker)?;
+        Ok(order(
+            "init",
+            "",
+            format!(
+                "{{\"start\":{{\"worker\":\"{}\",\"program\":{},\"config\":{{\"door\":{},\"ticket\":\"{ticket}\",\
+                 \"subject\":\"{}\",\"ticks\":{},\"period_ms\":{}}}}}}}",
+                worker.id,
+                json(program),
+                json(&self.config.door),
+                worker.id,
+                worker.ticks,
+                worker.period_ms
+            ),
+        ))
+    }
+
+    /// What a door that has missed something must know: every revocation, and the phase.
+    pub(crate) fn remind(&mut self) {
+        let mut orders: Vec<Request> = phase_orders(self.state.phase()).into();
+        let mut lines = String::new();
+        for (ticket, reason) in self.state.revoked() {
+            if lines.len() > WRITE_BYTES {
+                orders.push(to_door(std::mem::take(&mut lines)));
+            }
+            if !lines.is_empty() {
+                lines.push('\n');
+            }
+            lines.push_str(&revoke(ticket, reason));
+        }
+        if !lines.is_empty() {
+            orders.push(to_door(lines));
+        }
+        self.begin(Flow::new([orders]));
+    }
+
+    pub(crate) fn begin(&mut self, flow: Flow) {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.flows.insert(id, flow);
+        self.step(id);
+    }
+
+    /// Sends a flow's next stage, or ends it.
+    pub(crate) fn step(&mut self, id: u64) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let is_over = flow.is_strict && flow.failed.is_some();
+        if let Some(stage) = flow.stages.pop_front().filter(|_| !is_over) {
+            flow.left = stage.len();
+            for request in stage {
+                self.ask(request, Purpose::Flow(id));
+            }
+            return;
+        }
+        let Some(flow) = self.flows.remove(&id) else { return };
+        let failed = flow.failed.filter(|_| flow.is_strict);
+        if let (Some(_), Some(worker)) = (&failed, flow.takes_back) {
+            self.report(System::End(Ended { worker, why: End::Failed }));
+        }
+        if let Some((token, verb, ack)) = flow.waits {
+            let verdict = match failed {
+                None => Verdict::Ack(ack),
+                Some(refusal) => refuse(verb, refusal),
+            };
+            self.completions.push((token, verdict));
+        }
+    }
+}
+
+fn revoke(ticket: &str, reason: &str) -> String {
+    format!("{{\"revoke\":{{\"id\":\"{ticket}\",\"reason\":{}}}}}", json(reason))
+}
+
+fn phase_orders(phase: Phase) -> [Request; 2] {
+    let line = format!("{{\"phase\":\"{}\"}}", phase.name());
+    [to_door(line.clone()), order("worker", "ctl", line)]
+}
+
+/// Ends a worker's process, and its directory.
+pub(crate) fn stop_orders(id: &str) -> [Request; 2] {
+    [
+        order("init", "", format!("{{\"stop\":{{\"worker\":{}}}}}", json(id))),
+        order("worker", "ctl", format!("{{\"drop\":{{\"id\":{}}}}}", json(id))),
+    ]
+}
