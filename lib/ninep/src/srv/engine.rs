@@ -469,7 +469,7 @@ const GETATTR_BASIC: u64 = 0x7ff;
 const SETATTR_SIZE: u32 = 0x8;
 const SETATTR_TIMES: u32 = 0x10 | 0x20 | 0x40 | 0x80 | 0x100;
 
-impl<S> Turn<'_, S> {
+impl<S: Service> Turn<'_, S> {
     fn answer(&mut self, tag: u16, msg: &Tmsg, out: &mut Vec<u8>) -> Result<(), Refusal> {
         match *msg {
             Tmsg::Attach { fid, afid, uname, aname, n_uname } => {
@@ -507,7 +507,11 @@ impl<S> Turn<'_, S> {
                 Rmsg::Statfs { statfs }.encode(tag, out);
             }
             Tmsg::Fsync { fid, .. } => {
-                self.fids.get(fid)?;
+                let Fid { at, who, open } = self.fids.get(fid)?;
+                if open.is_some() && !matches!(self.tree.file(*at).kind, Kind::Dir { .. }) {
+                    let call = Call { key: at.key, who, now: self.now, token: Token::default() };
+                    self.tree.state.sync(&call)?;
+                }
                 Rmsg::Fsync.encode(tag, out);
             }
             Tmsg::Remove { fid } => {

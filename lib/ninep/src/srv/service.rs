@@ -1,6 +1,6 @@
 //! What a server's state tells the loop around it: when to wake, whom to ask, what has been decided.
 
-use super::tree::{Token, Verdict};
+use super::tree::{Call, Token, Verdict};
 use crate::refusal::Refusal;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -70,6 +70,10 @@ pub trait Service {
     }
     /// The answer to a request whose id was not 0.
     fn reply(&mut self, _id: u64, _answer: Result<Vec<u8>, Refusal>, _now: Now) {}
+    /// What was written to the file of this call must be durable: a Tfsync waits for it.
+    fn sync(&mut self, _call: &Call) -> Result<(), Refusal> {
+        Ok(())
+    }
     /// Commands that were answered [`Verdict::Later`] and are decided now.
     fn completions(&mut self) -> Vec<(Token, Verdict)> {
         Vec::new()
