@@ -4,9 +4,9 @@ use crate::args::HiveArgs;
 use crate::hive::{Access, Entry, Stat};
 use crate::mount::is_a_directory;
 use crate::trouble::{Errstr, Trouble};
-use ninep::dial::{Addr, Conn, Credentials, DialError, WINDOW};
+use ninep::dial::{Addr, Conn, Credentials, DialError, Listing, WINDOW};
 use ninep::refusal::{Refusal, Word};
-use ninep::wire::{Attr, Dirent, Names, QTDIR, Qid, Rmsg, Tmsg, decode_r};
+use ninep::wire::{Attr, Names, QTDIR, Qid, Rmsg, Tmsg, decode_r};
 use std::time::{Duration, Instant};
 
 /// `P9_GETATTR_BASIC` of 9P2000.L.
@@ -218,21 +218,18 @@ impl Door {
 
     fn entries(&mut self, path: &str, fid: u32) -> Result<Vec<Entry>, Trouble> {
         self.lopen(path, fid, DIRECTORY)?;
-        let mut entries = Vec::new();
-        let mut offset = 0;
+        let (mut entries, mut listing) = (Vec::new(), Listing::default());
         loop {
-            let answer = self.call(&Tmsg::Readdir { fid, offset, count: READDIR_MAX })?;
+            let ask = Tmsg::Readdir { fid, offset: listing.offset(), count: READDIR_MAX };
+            let answer = self.call(&ask)?;
             let data = match decoded(&answer) {
                 Ok(Rmsg::Readdir { data }) => data,
                 Ok(_) => return Err(Self::broken(path)),
                 Err(refusal) => return Err(self.refused(path, refusal)),
             };
-            if data.is_empty() {
-                return Ok(entries);
-            }
-            for entry in Dirent::iter(data) {
-                let entry = entry.map_err(|_| Self::broken(path))?;
-                offset = entry.offset;
+            let more = listing.take(data).map_err(|e| Trouble::failed(format!("{path}: {e}")))?;
+            let Some(more) = more else { return Ok(entries) };
+            for entry in more {
                 if entry.name != "." && entry.name != ".." {
                     entries.push(Entry { name: entry.name.into(), is_dir: is_dir(entry.qid) });
                 }

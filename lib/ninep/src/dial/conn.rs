@@ -303,7 +303,7 @@ impl Conn {
         let count = count.min(self.msize - READ_OVERHEAD);
         let frame = self.call(&Tmsg::Read { fid, offset, count })?;
         match decoded(&frame)? {
-            Rmsg::Read { data } => Ok(data.to_vec()),
+            Rmsg::Read { data } if data.len() <= count as usize => Ok(data.to_vec()),
             _ => Err(wrong()),
         }
     }
@@ -313,7 +313,7 @@ impl Conn {
         let data = &data[..data.len().min((self.msize - WRITE_OVERHEAD) as usize)];
         let frame = self.call(&Tmsg::Write { fid, offset, data })?;
         match decoded(&frame)? {
-            Rmsg::Write { count } => Ok(count),
+            Rmsg::Write { count } if count as usize <= data.len() => Ok(count),
             _ => Err(wrong()),
         }
     }
@@ -368,6 +368,9 @@ impl Conn {
                 if data.is_empty() {
                     return Ok(all);
                 }
+                if data.len() > count as usize {
+                    return Err(wrong());
+                }
                 all.extend_from_slice(data);
                 if data.len() < count as usize {
                     // What was read ahead of a short read begins elsewhere.
@@ -413,5 +416,5 @@ pub(super) fn refusal_of(ecode: u32) -> Refusal {
 }
 
 fn wrong() -> DialError {
-    DialError::Protocol("the server's reply is of the wrong kind".into())
+    DialError::Protocol("the server's reply is not to what was asked".into())
 }
