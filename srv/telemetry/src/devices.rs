@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Bounds, from the manifest's `[telemetry]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Config {
     /// Devices at once.
     pub max_devices: usize,
@@ -68,13 +68,9 @@ const HANDLES: usize = 256;
 struct Device {
     name: String,
     segments: BTreeMap<u64, Segment>,
+    /// Bytes of all of them.
+    bytes: u64,
     next: u64,
-}
-
-impl Device {
-    fn bytes(&self) -> u64 {
-        self.segments.values().map(Segment::len).sum()
-    }
 }
 
 /// Something that was written has been given up for what is newer.
@@ -175,7 +171,8 @@ impl Devices {
             segments.insert(*segment, opened);
         }
         let next = numbers.last().map_or(1, |last| last + 1);
-        self.devices.insert(number, Device { name, segments, next });
+        let bytes = segments.values().map(Segment::len).sum();
+        self.devices.insert(number, Device { name, segments, bytes, next });
         Ok(())
     }
 
@@ -252,7 +249,7 @@ impl Devices {
             return Err(Refusal::new(Word::Invalid, format!("mime={mime:?}: TYPE/SUBTYPE is wanted")));
         }
         let number = self.born(key)?;
-        let config = self.config.clone();
+        let config = self.config;
         let device = self.devices.get_mut(&number).ok_or_else(gone)?;
         if device.next >= SEGMENTS {
             return Err(Refusal::new(Word::Quota, "the device has had all its segment numbers"));
@@ -295,13 +292,13 @@ impl Devices {
         }
         fs::create_dir_all(self.dir.join(&name)).map_err(|error| failed("no device can be made", &error))?;
         let number = self.number_for(&name);
-        self.devices.insert(number, Device { name, segments: BTreeMap::new(), next: 1 });
+        self.devices.insert(number, Device { name, segments: BTreeMap::new(), bytes: 0, next: 1 });
         Ok(number)
     }
 
     /// Appends a record to a segment.
     pub fn append(&mut self, key: Key, record: &[u8]) -> Result<(), Refusal> {
-        let config = self.config.clone();
+        let config = self.config;
         if record.len() > config.record_bytes {
             let detail = format!("{} bytes; records have at most {}", record.len(), config.record_bytes);
             return Err(Refusal::new(Word::TooBig, detail));
@@ -316,15 +313,16 @@ impl Devices {
             ));
         }
         let device = self.devices.get_mut(&(key / SEGMENTS)).ok_or_else(gone)?;
-        while device.bytes() + bytes > config.device_bytes {
+        while device.bytes + bytes > config.device_bytes {
             let most = config.device_bytes;
             let evicted = evict(&config, device, key % SEGMENTS)
                 .ok_or_else(|| Refusal::new(Word::Quota, format!("the device has its {most} bytes")))?;
             self.evicted.push(evicted);
         }
-        let segment = self.segment(key)?;
+        let Some(segment) = device.segments.get_mut(&(key % SEGMENTS)) else { return Err(gone()) };
         let was_dirty = segment.is_dirty;
         segment.write(record).map_err(|error| failed("the record cannot be written", &error))?;
+        device.bytes += bytes;
         if !was_dirty {
             self.dirty.push(key);
         }
@@ -381,6 +379,7 @@ impl Devices {
 fn evict(config: &Config, device: &mut Device, keep: u64) -> Option<Evicted> {
     let oldest = device.segments.keys().next().copied().filter(|oldest| config.evicts && *oldest != keep)?;
     let segment = device.segments.remove(&oldest)?;
+    device.bytes -= segment.len();
     let evicted =
         Evicted { device: device.name.clone(), segment: segment_name(oldest), records: segment.records() };
     segment.remove();
