@@ -1,7 +1,14 @@
-//! A point in time as people write it: `2026-11-21T01:26:00.123Z` (RFC 3339, UTC).
+//! A point in time as people write it: `2026-11-21T01:26:00.123Z` (RFC 3339, UTC). Reads no clock.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::format;
+use alloc::string::String;
 
 /// From milliseconds since the Unix epoch.
-pub(crate) fn utc(ms: u64) -> String {
+pub fn utc(ms: u64) -> String {
     let (days, in_day) = (ms / 86_400_000, ms % 86_400_000);
     let (year, month, day) = date(days);
     let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);

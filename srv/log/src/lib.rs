@@ -3,8 +3,6 @@
 //! servers carry the time. Keeps nothing on disk.
 #![forbid(unsafe_code)]
 
-mod stamp;
-
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, Service, Tree};
 use ring::{Ring, Stream};
