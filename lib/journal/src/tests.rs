@@ -130,6 +130,23 @@ fn a_journal_that_was_longer_is_short() {
     assert!(verify(&text(&lines[..990]), None).is_ok(), "without a head nobody knows");
 }
 
+/// Who holds an old head finds a journal that was cut to before it, or rewritten since.
+#[test]
+fn a_head_that_was_kept_elsewhere_must_be_there() {
+    let (lines, _) = &*THOUSAND;
+    let kept = Head { next: 901, hash: Hash::of(&lines[899]) };
+    let check = |known: Head, bytes: &[u8]| {
+        let mut verifier = Verifier::new(&KEYS, Some(Head::START)).expect(known);
+        verifier.feed(bytes)?;
+        verifier.finish(None).map_err(|(fault, _)| fault)
+    };
+    assert!(check(kept, &text(lines)).is_ok());
+    assert!(check(kept, &text(&lines[..900])).is_ok());
+    assert_eq!(check(kept, &text(&lines[..899])), Err(Fault::Short { seq: 900, last: 900 }));
+    let other = Head { hash: Hash::of(b"other"), ..kept };
+    assert_eq!(check(other, &text(lines)), Err(Fault::Rewritten { seq: 900 }));
+}
+
 #[test]
 fn a_checkpoint_of_another_key_is_unsigned() {
     let (lines, _) = &*THOUSAND;

@@ -52,6 +52,11 @@ pub enum Fault {
         /// The one that stands there.
         found: u64,
     },
+    /// It chains, but it is not the record whose sha256 is known from elsewhere.
+    Rewritten {
+        /// The known seq: that one or one before it is bad.
+        seq: u64,
+    },
     /// A checkpoint that the audit key has not signed.
     Unsigned {
         /// The checkpoint's seq.
@@ -83,6 +88,7 @@ impl Fault {
             | Fault::Edited { seq }
             | Fault::Missing { seq, .. }
             | Fault::Reordered { seq, .. }
+            | Fault::Rewritten { seq }
             | Fault::Unsigned { seq, .. }
             | Fault::Torn { seq, .. }
             | Fault::Short { seq, .. } => *seq,
@@ -96,6 +102,7 @@ impl Fault {
             Fault::Edited { .. } => "edited",
             Fault::Missing { .. } => "missing",
             Fault::Reordered { .. } => "reordered",
+            Fault::Rewritten { .. } => "rewritten",
             Fault::Unsigned { .. } => "unsigned",
             Fault::Torn { .. } => "torn",
             Fault::Short { .. } => "short",
@@ -112,7 +119,7 @@ impl fmt::Display for Fault {
             Fault::Missing { found, .. } | Fault::Reordered { found, .. } => write!(f, " found={found}"),
             Fault::Torn { bytes, .. } => write!(f, " bytes={bytes}"),
             Fault::Short { last, .. } => write!(f, " last={last}"),
-            Fault::Edited { .. } => Ok(()),
+            Fault::Edited { .. } | Fault::Rewritten { .. } => Ok(()),
         }
     }
 }
@@ -152,6 +159,8 @@ pub struct Verifier<'k> {
     keys: &'k PublicKeys,
     /// None: the first line may be any.
     base: Option<Head>,
+    /// A record that must be there.
+    known: Option<Head>,
     summary: Summary,
     /// The part of a line that [`Verifier::feed`] has seen.
     partial: Vec<u8>,
@@ -165,7 +174,13 @@ impl<'k> Verifier<'k> {
     pub fn new(keys: &'k PublicKeys, base: Option<Head>) -> Verifier<'k> {
         let head = base.unwrap_or(Head::START);
         let summary = Summary { first: head.next, records: 0, checkpoints: 0, signed: 0, head };
-        Verifier { keys, base, summary, partial: Vec::new(), doubt: None }
+        Verifier { keys, base, known: None, summary, partial: Vec::new(), doubt: None }
+    }
+
+    /// The journal must have the last record of `head`, and may have grown since.
+    #[must_use]
+    pub fn expect(self, head: Head) -> Self {
+        Verifier { known: Some(head), ..self }
     }
 
     /// What was found whole so far.
@@ -198,9 +213,13 @@ impl<'k> Verifier<'k> {
             self.summary.checkpoints += 1;
             self.summary.signed = record.seq - 1;
         }
+        let hash = Hash::of(line);
+        if self.known.is_some_and(|known| known.next - 1 == record.seq && known.hash != hash) {
+            return Err(Fault::Rewritten { seq: record.seq });
+        }
         self.summary.records += 1;
         let next = record.seq.checked_add(1).ok_or(Fault::Edited { seq: record.seq })?;
-        self.summary.head = Head { next, hash: Hash::of(line) };
+        self.summary.head = Head { next, hash };
         Ok(record)
     }
 
@@ -256,12 +275,14 @@ impl<'k> Verifier<'k> {
     /// The journal ends here; where `head` is known, it must end there.
     pub fn finish(self, head: Option<&Head>) -> Result<Summary, (Fault, Summary)> {
         let summary = self.summary;
+        let least = head.or(self.known.as_ref());
         let last = summary.head.next - 1;
         let fault = match (self.doubt, head) {
             (Some((fault, hash)), Some(head)) => refine_last(fault, summary.head.next, &hash, &head.hash),
             (Some((fault, _)), None) => fault,
-            (None, Some(head)) if head.next > summary.head.next => {
-                Fault::Short { seq: summary.head.next, last: head.next - 1 }
+            (None, _) if least.is_some_and(|least| least.next > summary.head.next) => {
+                let last = least.map_or(last, |least| least.next - 1);
+                Fault::Short { seq: summary.head.next, last }
             }
             (None, _) if !self.partial.is_empty() => {
                 Fault::Torn { seq: summary.head.next, bytes: self.partial.len() }
