@@ -26,5 +26,5 @@ pub use run::{Out, arguments, main};
 pub use secret::secret;
 pub use serde_json;
 pub use spaces::{Mounted, mounts, server_at};
-pub use tail::{Follow, LastLines, tail};
+pub use tail::{Follow, LastLines, lines, tail};
 pub use trouble::Trouble;

@@ -214,6 +214,42 @@ pub fn tail(hive: &mut Hive, paths: &[String], follow: Follow, out: &mut Out) ->
     Ok(())
 }
 
+/// Hands over a stream's whole lines, without their newlines, from its beginning; with `every`, also those
+/// that are added. What is wrong is said, and goes on where it can.
+pub fn lines(
+    hive: &mut Hive,
+    path: &str,
+    every: Option<Duration>,
+    out: &mut Out,
+    mut each: impl FnMut(&[u8], &mut Out) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let mut source = Source::new(path);
+    let mut part = Vec::new();
+    while source.is_live() {
+        match source.next(hive) {
+            Look::Bytes(bytes) if bytes.is_empty() => {
+                out.flush()?;
+                let Some(every) = every else { break };
+                std::thread::sleep(every);
+            }
+            Look::Bytes(bytes) => {
+                for piece in bytes.split_inclusive(|b| *b == b'\n') {
+                    part.extend_from_slice(piece);
+                    if let Some(line) = part.strip_suffix(b"\n") {
+                        each(line, out)?;
+                        part.clear();
+                    }
+                }
+            }
+            Look::Trouble(trouble) => {
+                part.clear();
+                out.complain(trouble)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
