@@ -1,0 +1,130 @@
+//! cohaudit: the journal for people.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+use cohcmd::{HiveArgs, Out, Trouble};
+use journal::{Kind, Record};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const JOURNAL: &str = "/audit/journal";
+
+/// Prints the journal, /audit/journal: when, seq, kind, who, where, what, and what came of it
+#[derive(Parser)]
+#[command(name = "cohaudit", version)]
+struct Args {
+    /// Only records of this kind; may be given several times
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::word)), hide_possible_values = true)]
+    kind: Vec<String>,
+    /// Only records from this one on
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    since: u64,
+    /// Only commands to this file and below it
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// Go on with what is added
+    #[arg(short, long)]
+    follow: bool,
+    /// How often to look, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(250..=10_000))]
+    interval_ms: u64,
+    /// The records as they are
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    hive: HiveArgs,
+}
+
+fn main() -> ExitCode {
+    cohcmd::main(|args: Args, out: &mut Out| {
+        let every = args.follow.then(|| Duration::from_millis(args.interval_ms));
+        let mut hive = args.hive.find()?;
+        cohcmd::lines(&mut hive, JOURNAL, every, out, |line, out| show(&args, line, out))
+    })
+}
+
+fn show(args: &Args, line: &[u8], out: &mut Out) -> Result<(), Trouble> {
+    let record = match Record::parse(line) {
+        Ok(record) => record,
+        Err(error) => {
+            return out
+                .complain(Trouble::failed(format!("{JOURNAL}: not a record: {error}; see cohverify(1)")));
+        }
+    };
+    if !args.wants(&record) {
+        return Ok(());
+    }
+    if args.json {
+        out.bytes(line)?;
+        return out.bytes(b"\n");
+    }
+    out.line(told(&record))
+}
+
+impl Args {
+    fn wants(&self, record: &Record<'_>) -> bool {
+        let entry = &record.entry;
+        let is_kind = self.kind.is_empty() || self.kind.iter().any(|kind| kind == entry.kind.word());
+        let is_path = self.path.as_deref().is_none_or(|path| {
+            let rest = entry.path.strip_prefix(path.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        record.seq >= self.since && is_kind && is_path
+    }
+}
+
+/// `2026-11-21T01:26:00.123Z 118 ctl queen /queen/ctl {"spawn":"heartbeat"} -> OK SPAWN id=worker-3`
+fn told(record: &Record<'_>) -> String {
+    let entry = &record.entry;
+    let mut who = entry.role.to_string();
+    if !entry.subject.is_empty() {
+        who = format!("{who}:{}", entry.subject);
+    }
+    let or = |text: &str| if text.is_empty() { "-".to_owned() } else { plain(text) };
+    format!(
+        "{} {} {} {} {} {} -> {}",
+        stamp::utc(entry.ts_ms),
+        record.seq,
+        entry.kind.word(),
+        or(&who),
+        or(&entry.path),
+        entry.cmd.get(),
+        or(&entry.ack)
+    )
+}
+
+/// Text of others on a terminal: nothing in it moves the cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = concat!(
+        r#"{"seq":118,"ts_ms":1795224360123,"kind":"ctl","role":"queen","subject":"","ticket":"","session":7,"#,
+        r#""path":"/queen/ctl","cmd":{"spawn":"heartbeat"},"ack":"OK SPAWN id=worker-3\u001b","#,
+        r#""prev":"0000000000000000000000000000000000000000000000000000000000000000"}"#
+    );
+
+    #[test]
+    fn a_record_is_one_readable_line() {
+        let record = Record::parse(LINE.as_bytes()).unwrap();
+        assert_eq!(
+            told(&record),
+            "2026-11-21T01:26:00.123Z 118 ctl queen /queen/ctl {\"spawn\":\"heartbeat\"} -> OK SPAWN id=worker-3\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn filters_are_all_asked() {
+        let record = Record::parse(LINE.as_bytes()).unwrap();
+        let wants = |args: &[&str]| Args::parse_from(["cohaudit"].iter().chain(args)).wants(&record);
+        assert!(wants(&[]) && wants(&["--kind", "deny", "--kind", "ctl"]) && wants(&["--since", "118"]));
+        assert!(wants(&["--path", "/queen"]) && wants(&["--path", "/queen/ctl/"]));
+        assert!(!wants(&["--kind", "deny"]) && !wants(&["--since", "119"]) && !wants(&["--path", "/que"]));
+        assert!(Args::try_parse_from(["cohaudit", "--kind", "x"]).is_err());
+    }
+}

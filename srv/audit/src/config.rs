@@ -1,0 +1,108 @@
+//! What the journal's manifest says, and its keys.
+
+use crate::secrets::Secrets;
+use authority::{Kind, lease, lifecycle};
+use journal::{AuditKey, PublicKeys};
+use rt::{Boot, BootError};
+use std::fs;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// Everything that the journal is told at its start.
+pub struct Config {
+    /// Where it is, and how large it may become.
+    pub store: journal::Options,
+    /// The key that signs checkpoints.
+    pub key: AuditKey,
+    /// Those whose checkpoints are believed.
+    pub keys: PublicKeys,
+    /// Size of `/audit/decisions`.
+    pub decisions_bytes: u64,
+    /// Bounds and defaults of the authority's fold.
+    pub authority: authority::Config,
+    /// What is recorded at the start.
+    pub fingerprint: String,
+    pub(crate) secrets: Secrets,
+}
+
+impl Config {
+    /// From the manifest in force. Leaves the public key in the data directory, for who verifies a
+    /// journal without a hive.
+    pub fn from_boot(boot: &Boot) -> Result<Config, BootError> {
+        let audit = &boot.manifest.audit;
+        let reference = audit.key.as_deref().unwrap_or("file:audit.key");
+        let said = |what: String| BootError(format!("audit.key {reference}: {what}"));
+        let secret = Zeroizing::new(boot.secret("audit.key", reference)?);
+        let key = AuditKey::from_hex(secret.trim()).map_err(|error| said(error.to_string()))?;
+        let mut keys = PublicKeys::default();
+        keys.add(&key.public_hex()).map_err(|error| said(error.to_string()))?;
+        for (id, public) in &audit.keys {
+            keys.add(public).map_err(|error| BootError(format!("audit.keys.{id}: {error}")))?;
+        }
+        publish(boot.data.join("audit.pub"), &key)?;
+        Ok(Config {
+            store: journal::Options {
+                dir: boot.data.join("journal"),
+                segment_bytes: audit.segment_bytes,
+                journal_bytes: audit.journal_bytes,
+            },
+            key,
+            keys,
+            decisions_bytes: audit.decisions_bytes,
+            authority: fold(&boot.manifest),
+            fingerprint: boot.manifest.fingerprint().to_string(),
+            secrets: Secrets::new(&audit.secrets),
+        })
+    }
+}
+
+/// Writes the public key, where it is not there yet.
+fn publish(path: PathBuf, key: &AuditKey) -> Result<(), BootError> {
+    let text = format!("{}\n", key.public_hex());
+    if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    let draft = path.with_extension("pub.new");
+    fs::write(&draft, text)
+        .and_then(|()| fs::rename(&draft, &path))
+        .map_err(|error| BootError(format!("{}: {error}", path.display())))
+}
+
+/// The bounds and defaults of the authority's fold, as the queen has them.
+fn fold(manifest: &manifest::Manifest) -> authority::Config {
+    let manifest::Manifest { hive, queen, workers, lease, .. } = manifest;
+    let automatic = &manifest.lifecycle;
+    authority::Config {
+        hive: hive.name.clone(),
+        max_workers: queen.max_workers as usize,
+        max_revoked: queen.revocations as usize,
+        ticks: workers.ticks,
+        period_ms: workers.period_ms,
+        ttl_s: workers.ttl_s,
+        ops: workers.ops,
+        kinds: Kind::ALL.into_iter().filter(|kind| workers.programs.contains_key(kind.word())).collect(),
+        dedupe_entries: queen.dedupe_entries as usize,
+        needs_envelope: queen.require_envelope || manifest.profile == manifest::Profile::Release,
+        automatic: lifecycle::Automatic {
+            online_when_ready: automatic.online_when_ready,
+            degraded_at_deadline: automatic.degraded_at_deadline,
+            degraded_when_lost: automatic.degraded_when_lost,
+            online_when_back: automatic.online_when_back,
+            boot_deadline_ms: automatic.boot_deadline_s.saturating_mul(1000),
+        },
+        lease: lease::Config {
+            resources: lease.resources.iter().map(resource).collect(),
+            max_active: lease.max_active as usize,
+            max_quotas: lease.max_quotas as usize,
+            preemptions: lease.preemptions as usize,
+            ttl_s: lease.ttl_s,
+        },
+        max_jobs: manifest.schedule.max_items as usize,
+        max_windows: manifest.export.max_windows as usize,
+    }
+}
+
+fn resource(declared: &manifest::Resource) -> lease::Resource {
+    let manifest::Resource { id, mem_mb, streams } = declared.clone();
+    lease::Resource { id, mem_mb, streams }
+}
