@@ -1,21 +1,22 @@
-//! What texts and numbers of commands may be.
+//! What texts and numbers of commands may be; each refusal is Invalid and names the key.
 
 use crate::refused::Refused;
 use alloc::format;
 
 /// The longest life that a budget or a lease may give: ten years.
-pub(crate) const TTL_MAX_S: u64 = 10 * 366 * 24 * 3600;
+pub const TTL_MAX_S: u64 = 10 * 366 * 24 * 3600;
 /// The longest time between two ticks: one day.
-pub(crate) const PERIOD_MAX_MS: u64 = 24 * 3600 * 1000;
+pub const PERIOD_MAX_MS: u64 = 24 * 3600 * 1000;
 /// JSON numbers are exact up to here everywhere.
-pub(crate) const COUNT_MAX: u64 = 1 << 53;
+pub const COUNT_MAX: u64 = 1 << 53;
 /// Priorities go from 0 to here; the higher goes first.
-pub(crate) const PRIORITY_MAX: u64 = 1000;
+pub const PRIORITY_MAX: u64 = 1000;
 const NAME_MAX: usize = 64;
 const REASON_MAX: usize = 256;
 const KEY_MAX: usize = 128;
 
-pub(crate) fn within(name: &str, n: u64, least: u64, most: u64) -> Result<(), Refused> {
+/// A number and its bounds.
+pub fn within(name: &str, n: u64, least: u64, most: u64) -> Result<(), Refused> {
     match (least..=most).contains(&n) {
         true => Ok(()),
         false => Err(Refused::invalid(format!("{name}: {n} found; {least}..{most} allowed"))),
@@ -23,7 +24,7 @@ pub(crate) fn within(name: &str, n: u64, least: u64, most: u64) -> Result<(), Re
 }
 
 /// An id, a subject, a resource: one word.
-pub(crate) fn name(key: &str, text: &str) -> Result<(), Refused> {
+pub fn name(key: &str, text: &str) -> Result<(), Refused> {
     let is_sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
     match (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(is_sound) {
         true => Ok(()),
@@ -32,7 +33,7 @@ pub(crate) fn name(key: &str, text: &str) -> Result<(), Refused> {
 }
 
 /// Words for people.
-pub(crate) fn reason(key: &str, text: &str) -> Result<(), Refused> {
+pub fn reason(key: &str, text: &str) -> Result<(), Refused> {
     match text.len() <= REASON_MAX && !text.chars().any(char::is_control) {
         true => Ok(()),
         false => Err(Refused::invalid(format!("{key}: at most {REASON_MAX} bytes, one line"))),
@@ -40,7 +41,7 @@ pub(crate) fn reason(key: &str, text: &str) -> Result<(), Refused> {
 }
 
 /// An envelope's id or key.
-pub(crate) fn key(name: &str, text: &str) -> Result<(), Refused> {
+pub fn key(name: &str, text: &str) -> Result<(), Refused> {
     match (1..=KEY_MAX).contains(&text.len()) && !text.chars().any(char::is_control) {
         true => Ok(()),
         false => Err(Refused::invalid(format!("{name}: 1..{KEY_MAX} bytes, one line"))),
@@ -48,7 +49,7 @@ pub(crate) fn key(name: &str, text: &str) -> Result<(), Refused> {
 }
 
 /// An absolute path of a name space.
-pub(crate) fn path(key: &str, text: &str) -> Result<(), Refused> {
+pub fn path(key: &str, text: &str) -> Result<(), Refused> {
     let said = |why: &str| Refused::invalid(format!("{key}: {why}"));
     if text.chars().any(char::is_control) {
         return Err(said("control characters are no part of a path"));
@@ -57,7 +58,7 @@ pub(crate) fn path(key: &str, text: &str) -> Result<(), Refused> {
 }
 
 /// A ticket's id.
-pub(crate) fn ticket(text: &str) -> Result<(), Refused> {
+pub fn ticket(text: &str) -> Result<(), Refused> {
     let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     match text.len() == 32 && text.bytes().all(is_hex) {
         true => Ok(()),

@@ -7,7 +7,7 @@
 extern crate alloc;
 
 mod act;
-mod bounds;
+pub mod bounds;
 mod command;
 mod ctl;
 mod dedupe;
@@ -30,7 +30,7 @@ pub use dedupe::{Dedupe, Envelope, First};
 pub use export::{ExportCtl, Exports, Window};
 pub use lease::{Lease, LeaseCtl, Leases, Preemption};
 pub use lifecycle::{Order, Phase};
-pub use refused::{Quoted, Refused, Word};
+pub use refused::{Ack, Quoted, Refused, Word};
 pub use root::Cut;
 pub use schedule::{Enqueue, Job, Schedule, ScheduleCtl};
 pub use state::{Effect, Outcome, State};

@@ -3,47 +3,11 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt::{self, Write};
+pub use ninep::refusal::Word;
 
-/// Words of refusals; the protocol has their numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
-    /// Saturated, or not in this state of the hive.
-    Busy,
-    /// A bound is reached.
-    Quota,
-    /// The authority is not to be reached from here.
-    Cut,
-    /// A gate needs an approval.
-    Policy,
-    /// A rule, or the role, forbids it.
-    Permission,
-    /// Malformed, or against a rule of the language.
-    Invalid,
-    /// There is no such worker, lease, job, ticket or service.
-    NotFound,
-    /// Longer than may be.
-    TooBig,
-    /// It has been closed.
-    Closed,
-    /// It has been revoked.
-    Revoked,
-}
-
-impl Word {
-    /// The word in acknowledgements, `notfound`.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Word::Busy => "busy",
-            Word::Quota => "quota",
-            Word::Cut => "cut",
-            Word::Policy => "policy",
-            Word::Permission => "permission",
-            Word::Invalid => "invalid",
-            Word::NotFound => "notfound",
-            Word::TooBig => "toobig",
-            Word::Closed => "closed",
-            Word::Revoked => "revoked",
-        }
+impl From<Refused> for ninep::refusal::Refusal {
+    fn from(refused: Refused) -> Self {
+        ninep::refusal::Refusal::new(refused.word, refused.detail)
     }
 }
 
@@ -57,34 +21,40 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub(crate) fn new(word: Word, detail: impl Into<String>) -> Refused {
+    /// A refusal with its detail.
+    pub fn new(word: Word, detail: impl Into<String>) -> Refused {
         Refused { word, detail: detail.into() }
     }
 
-    pub(crate) fn invalid(detail: impl Into<String>) -> Refused {
+    /// One that is malformed, or against a rule of the language.
+    pub fn invalid(detail: impl Into<String>) -> Refused {
         Refused::new(Word::Invalid, detail)
     }
 
-    pub(crate) fn unknown(key: &str, id: &str) -> Refused {
+    /// There is no such thing.
+    pub fn unknown(key: &str, id: &str) -> Refused {
         Refused::new(Word::NotFound, format!("{key}={}", Quoted(id)))
     }
 }
 
 /// An acknowledgement under construction: `OK SPAWN id=worker-3`.
-pub(crate) struct Ack(String);
+pub struct Ack(String);
 
 impl Ack {
-    pub(crate) fn new(verb: &str) -> Ack {
+    /// Of a command with that verb.
+    pub fn new(verb: &str) -> Ack {
         Ack(format!("OK {verb}"))
     }
 
-    pub(crate) fn with(mut self, key: &str, value: impl ToString) -> Ack {
+    /// One more field.
+    pub fn with(mut self, key: &str, value: impl ToString) -> Ack {
         // Writing to a string does not fail.
         let _ = write!(self.0, " {key}={}", Quoted(&value.to_string()));
         self
     }
 
-    pub(crate) fn text(self) -> String {
+    /// The line, without the number.
+    pub fn text(self) -> String {
         self.0
     }
 }

@@ -1,6 +1,6 @@
 //! Her commands' way through the journal: twice folded, once ahead of it and once behind.
 
-use crate::queen::{Queen, said};
+use crate::queen::Queen;
 use authority::{Command, SYSTEM, State};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Entry, Ledger, Mark, Now, Staged, Token, Verdict};
@@ -32,7 +32,7 @@ impl Ledger for Queen {
 
     fn parse(&self, path: &str, line: &str) -> Result<Command, (String, Refusal)> {
         let command =
-            authority::parse(path, line).map_err(|(verb, refused)| (verb.to_string(), said(refused)))?;
+            authority::parse(path, line).map_err(|(verb, refused)| (verb.to_string(), refused.into()))?;
         if !self.is_in_step {
             let refusal = Refusal::new(Word::Busy, "the queen is starting");
             return Err((command.verb().to_string(), refusal));
@@ -45,14 +45,14 @@ impl Ledger for Queen {
     }
 
     fn check(&self, it: &Entry<Command>) -> Result<(), Refusal> {
-        self.ahead.clone().apply(&entry(it)).map(drop).map_err(said)
+        self.ahead.clone().apply(&entry(it)).map(drop).map_err(Refusal::from)
     }
 
     fn stage(&mut self, it: &Entry<Command>) -> Result<Staged, Refusal> {
-        if let Some(first) = self.state.repeated(it.command).map_err(said)? {
+        if let Some(first) = self.state.repeated(it.command).map_err(Refusal::from)? {
             return Ok(Staged::Again(first.line(0)));
         }
-        let outcome = self.ahead.apply(&entry(it)).map_err(said)?;
+        let outcome = self.ahead.apply(&entry(it)).map_err(Refusal::from)?;
         if outcome.first.is_some() {
             return Ok(Staged::Wait);
         }

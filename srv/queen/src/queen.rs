@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::flow::Flow;
 use crate::mint::Minter;
 use authority::{Command, State};
-use ninep::refusal::{Refusal, Word};
+use ninep::refusal::Refusal;
 use ninep::srv::{Now, Request, Token, Verdict};
 use std::collections::{HashMap, VecDeque};
 
@@ -86,23 +86,6 @@ impl Queen {
         self.purposes.insert(request.id, purpose);
         self.outbox.push(request);
     }
-}
-
-/// A refusal in the protocol's words.
-pub(crate) fn said(refused: authority::Refused) -> Refusal {
-    let word = match refused.word {
-        authority::Word::Busy => Word::Busy,
-        authority::Word::Quota => Word::Quota,
-        authority::Word::Cut => Word::Cut,
-        authority::Word::Policy => Word::Policy,
-        authority::Word::Permission => Word::Permission,
-        authority::Word::Invalid => Word::Invalid,
-        authority::Word::NotFound => Word::NotFound,
-        authority::Word::TooBig => Word::TooBig,
-        authority::Word::Closed => Word::Closed,
-        authority::Word::Revoked => Word::Revoked,
-    };
-    Refusal::new(word, refused.detail)
 }
 
 pub(crate) fn refuse(verb: &str, refusal: Refusal) -> Verdict {
