@@ -2,6 +2,7 @@
 
 use crate::link::Link;
 use crate::silence::Silence;
+use crate::turns::{Turn, Turns};
 use ninep::dial::{DialError, Listing, SharedConn};
 use ninep::refusal::Word;
 use ninep::wire::{self, Attr, Qid, READ_OVERHEAD, Rmsg, SetAttr, Tmsg, WRITE_OVERHEAD};
@@ -53,6 +54,7 @@ pub(crate) struct Entry {
 pub(crate) struct Hive {
     link: Link,
     silence: Silence,
+    turns: Turns,
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
 }
@@ -95,7 +97,7 @@ pub(crate) fn read(conn: &SharedConn, path: &str, until: Instant) -> Result<Vec<
 
 impl Hive {
     pub(crate) fn new(link: Link, silence: Silence) -> Hive {
-        Hive { link, silence, open: Mutex::default(), next: AtomicU64::new(1) }
+        Hive { link, silence, turns: Turns::default(), open: Mutex::default(), next: AtomicU64::new(1) }
     }
 
     /// What a failure is to the program that asked; `lost` where the session has ended.
@@ -117,10 +119,17 @@ impl Hive {
         until: Instant,
         work: impl Fn(&Arc<SharedConn>) -> Result<T, DialError>,
     ) -> Done<T> {
-        if self.silence.is_silent(path) {
+        let _turn = self.turn(path, until)?;
+        self.try_session(until, work)?.map_err(|error| self.errno(&error, path, EHOSTDOWN))
+    }
+
+    /// A turn at the server of `path`, and none where it is known not to answer.
+    fn turn(&self, path: &str, until: Instant) -> Done<Turn<'_>> {
+        let is_silent = || self.silence.is_silent(path);
+        if is_silent() {
             return Err(ETIMEDOUT);
         }
-        self.try_session(until, work)?.map_err(|error| self.errno(&error, path, EHOSTDOWN))
+        self.turns.take(self.silence.server(path), until, is_silent).ok_or(ETIMEDOUT)
     }
 
     fn try_session<T>(
@@ -153,15 +162,15 @@ impl Hive {
     fn by_handle<T>(
         &self,
         handle: u64,
+        until: Instant,
         work: impl FnOnce(&SharedConn, u32) -> Result<T, DialError>,
     ) -> Done<T> {
         let (conn, fid, path) = match lock(&self.open).get(&handle) {
             Some(open) => (Arc::clone(&open.conn), open.fid, open.path.clone()),
             None => return Err(ESTALE),
         };
-        if self.silence.is_silent(&path) && !conn.is_lost() {
-            return Err(ETIMEDOUT);
-        }
+        // What is open in a session that has ended is stale, whoever is silent.
+        let _turn = if conn.is_lost() { None } else { Some(self.turn(&path, until)?) };
         work(&conn, fid).map_err(|error| self.errno(&error, &path, ESTALE))
     }
 
@@ -169,7 +178,7 @@ impl Hive {
         let make = |fid| Tmsg::Getattr { fid, mask: 0x7ff };
         let frame = match handle {
             None if self.silence.is_way(path) => return self.way(path, until),
-            Some(handle) => self.by_handle(handle, |conn, fid| ask(conn, &make(fid), until))?,
+            Some(handle) => self.by_handle(handle, until, |conn, fid| ask(conn, &make(fid), until))?,
             None => self.by_path(path, until, make)?,
         };
         match decoded(&frame)? {
@@ -191,6 +200,7 @@ impl Hive {
             return Ok(known());
         }
         let soon = until.min(Instant::now() + WAY);
+        let Ok(_turn) = self.turn(path, soon) else { return Ok(known()) };
         let asked = self.try_session(soon, |conn| {
             let (fid, _) = walk(conn, path, soon)?;
             let done = ask(conn, &Tmsg::Getattr { fid, mask: 0x7ff }, soon);
@@ -217,7 +227,7 @@ impl Hive {
     pub(crate) fn setattr(&self, path: &str, handle: Option<u64>, attr: SetAttr, until: Instant) -> Done<()> {
         let make = |fid| Tmsg::Setattr { fid, attr };
         match handle {
-            Some(handle) => self.by_handle(handle, |conn, fid| ask(conn, &make(fid), until))?,
+            Some(handle) => self.by_handle(handle, until, |conn, fid| ask(conn, &make(fid), until))?,
             None => self.by_path(path, until, make)?,
         };
         Ok(())
@@ -297,7 +307,7 @@ impl Hive {
 
     /// One Tread, and whether it brought all that it asked for.
     fn read_some(&self, handle: u64, offset: u64, size: u32, until: Instant) -> Done<(Vec<u8>, bool)> {
-        let (frame, count) = self.by_handle(handle, |conn, fid| {
+        let (frame, count) = self.by_handle(handle, until, |conn, fid| {
             let count = size.min(conn.msize() - READ_OVERHEAD);
             ask(conn, &Tmsg::Read { fid, offset, count }, until).map(|frame| (frame, count as usize))
         })?;
@@ -309,7 +319,7 @@ impl Hive {
 
     /// One write is one Twrite, and so one record or one set of commands, up to msize.
     pub(crate) fn write(&self, handle: u64, offset: u64, data: &[u8], until: Instant) -> Done<u32> {
-        let frame = self.by_handle(handle, |conn, fid| {
+        let frame = self.by_handle(handle, until, |conn, fid| {
             let most = (conn.msize() - WRITE_OVERHEAD) as usize;
             ask(conn, &Tmsg::Write { fid, offset, data: &data[..data.len().min(most)] }, until)
         })?;
@@ -320,7 +330,8 @@ impl Hive {
     }
 
     pub(crate) fn fsync(&self, handle: u64, until: Instant) -> Done<()> {
-        self.by_handle(handle, |conn, fid| ask(conn, &Tmsg::Fsync { fid, datasync: 0 }, until)).map(drop)
+        self.by_handle(handle, until, |conn, fid| ask(conn, &Tmsg::Fsync { fid, datasync: 0 }, until))
+            .map(drop)
     }
 
     /// The entries of an open directory, read when `is_start`; `.` and `..` come first.
@@ -330,7 +341,7 @@ impl Hive {
             Some(open) => (open.path.clone(), open.qid, open.above),
             None => return Err(ESTALE),
         };
-        let listed = self.by_handle(handle, |conn, fid| {
+        let listed = self.by_handle(handle, until, |conn, fid| {
             let (mut entries, mut listing) = (Vec::new(), Listing::default());
             loop {
                 let count = conn.msize() - READ_OVERHEAD;

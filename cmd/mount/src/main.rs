@@ -10,6 +10,7 @@ mod notes;
 mod points;
 mod pool;
 mod silence;
+mod turns;
 
 use clap::Parser;
 use fs::Fs;
@@ -126,7 +127,7 @@ fn serve(args: &Args) -> Result<(), String> {
         ninep::dial::DialError::Refused(refusal) => format!("{addr}: {refusal}"),
         other => other.to_string(),
     })?;
-    let notes = if args.detached { Notes::File(notes(args)) } else { Notes::Stderr };
+    let notes = if args.detached { Notes::Files(notes(args)) } else { Notes::Stderr };
     let silence = Silence::new(dir.display().to_string(), notes);
     // A role that may not read its name space is told no server's name.
     let _ = silence.learn(&link);
@@ -172,11 +173,10 @@ fn into_background() -> Result<(), String> {
     Ok(())
 }
 
-/// The file of a background mount's notes: in the run directory, which another machine's hive has not.
-fn notes(args: &Args) -> PathBuf {
+/// The file of a background mount's notes: in the run directory, else, as the hive may be another machine's
+/// or end before the mount, among temporary files.
+fn notes(args: &Args) -> [PathBuf; 2] {
     let run = args.run.clone().unwrap_or_else(cohcmd::run_dir);
-    if run.is_dir() {
-        return run.join("mount.log");
-    }
-    std::env::temp_dir().join(format!("coh-mount-{}.log", rustix::process::geteuid().as_raw()))
+    let own = format!("coh-mount-{}.log", rustix::process::geteuid().as_raw());
+    [run.join("mount.log"), std::env::temp_dir().join(own)]
 }

@@ -15,15 +15,17 @@ const O_NOFOLLOW: i32 = 0o400_000;
 pub(crate) enum Notes {
     /// In the foreground.
     Stderr,
-    /// In the background; made with the first note.
-    File(PathBuf),
+    /// In the background: the first that can be written, made with its first note.
+    Files([PathBuf; 2]),
 }
 
 impl Notes {
     pub(crate) fn take(&self, what: &str) {
         let wrote = match self {
             Notes::Stderr => writeln!(io::stderr(), "coh-mount: {what}"),
-            Notes::File(path) => open(path).and_then(|mut file| writeln!(file, "{} {what}", now())),
+            Notes::Files([one, other]) => {
+                open(one).or_else(|_| open(other)).and_then(|mut file| writeln!(file, "{} {what}", now()))
+            }
         };
         // There is nowhere to say that a note cannot be taken.
         drop(wrote);
@@ -58,7 +60,8 @@ mod tests {
     fn the_file_is_bounded_and_follows_no_link() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mount.log");
-        let notes = Notes::File(path.clone());
+        let nowhere = dir.path().join("none/mount.log");
+        let notes = Notes::Files([nowhere.clone(), path.clone()]);
         notes.take("one");
         notes.take("two");
         let text = fs::read_to_string(&path).unwrap();
@@ -69,7 +72,7 @@ mod tests {
         assert!(fs::read_to_string(&path).unwrap().len() < 100);
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        Notes::File(link).take("four");
+        Notes::Files([nowhere, link]).take("four");
         assert!(!fs::read_to_string(&path).unwrap().contains("four"));
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Operations under way at once; more wait their turn.
-const THREADS_MAX: usize = 64;
+const THREADS_MAX: usize = 256;
 /// A thread with nothing to do for this long ends.
 const IDLE: Duration = Duration::from_secs(10);
 

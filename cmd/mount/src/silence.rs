@@ -67,6 +67,11 @@ impl Silence {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Which server answers for `path`, by name.
+    pub(crate) fn server(&self, path: &str) -> String {
+        self.state().server(path)
+    }
+
     /// Reads which server has what; says whether the door has answered.
     pub(crate) fn learn(&self, link: &Link) -> Result<(), DialError> {
         let until = Instant::now() + SOON;
