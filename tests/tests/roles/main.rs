@@ -1,12 +1,15 @@
 //! What every role may do with every path: each cell of the matrix is tried on a running hive and the
-//! outcome compared with `roles.txt`, which was read against spec 2.1's table. After a change of bind/ or
+//! outcome compared with `expected.txt`, which was read against spec 2.1's table. After a change of bind/ or
 //! of a server, `COH_WRITE_EXPECTED=1 cargo test -p tests --test roles` writes that file anew; its diff
 //! says who may now do what.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod cells;
+mod tricks;
+
+use cells::{Cells, cells, outcome, said};
 use ninep::dial::Conn;
-use ninep::refusal::Word;
-use ninep::wire::{self, NOFID, NOTAG, Names, Rmsg, SetAttr, Tmsg, VERSION};
+use ninep::wire::{self, NOFID, NOTAG, Names, Tmsg, VERSION};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -19,11 +22,6 @@ const ROLES: [&str; 6] = ["queen", "observer", "worker-heartbeat", "worker-gpu",
 /// The subject of the worker roles, and another worker.
 const SUBJECT: &str = "worker-1";
 const OTHER: &str = "worker-2";
-
-/// O_WRONLY, O_RDWR, O_TRUNC of fcntl.h.
-const W: u32 = 1;
-const RW: u32 = 2;
-const TRUNC: u32 = 0o1000;
 
 /// A path as names, since some names are no names of a path.
 type Path9 = Vec<String>;
@@ -112,7 +110,7 @@ impl Matrix {
         for old in self.binds() {
             paths.insert(split(&old));
         }
-        paths.extend(self.tricks());
+        paths.extend(tricks::all(&self.shards[SUBJECT]));
         paths
     }
 
@@ -131,87 +129,6 @@ impl Matrix {
             }
         }
         olds
-    }
-
-    /// Names that are near others, or that would lead out of where they stand.
-    fn tricks(&self) -> Vec<Path9> {
-        let mut tricks: Vec<Path9> = [
-            &[".."][..],
-            &["."],
-            &["..", "proc", "boot"],
-            &["proc", ".", "boot"],
-            &["proc", "..", "queen", "ctl"],
-            &["log", "..", "..", "queen", "ctl"],
-            &["worker", SUBJECT, "..", OTHER, "telemetry"],
-            &["worker", "self", "..", OTHER, "telemetry"],
-            &["proc", "9p", "self", "..", "session"],
-            // Below files.
-            &["proc", "boot", "x"],
-            &["proc", "boot", ".."],
-            &["proc", "boot", "."],
-            &["queen", "ctl", "ctl"],
-            &["log", "queen.log", "x"],
-            &["log", "queen.log", "..", "..", "queen", "ctl"],
-            &["worker", SUBJECT, "telemetry", "x"],
-            &["worker", SUBJECT, "status", "..", "telemetry"],
-            // Case.
-            &["PROC", "boot"],
-            &["Proc", "boot"],
-            &["proc", "BOOT"],
-            &["QUEEN", "ctl"],
-            &["queen", "CTL"],
-            &["log", "Queen.log"],
-            &["worker", "Worker-1", "telemetry"],
-            &["worker", "SELF", "telemetry"],
-            // Look-alikes: a Cyrillic e, full width, a zero-width space, a combining accent, slashes.
-            &["qu\u{435}en", "ctl"],
-            &["\u{ff50}\u{ff52}\u{ff4f}\u{ff43}", "boot"],
-            &["queen\u{200b}", "ctl"],
-            &["queen", "ctl\u{301}"],
-            &["queen\u{2215}ctl"],
-            &["queen\u{ff0f}ctl"],
-            &["\u{2024}\u{2024}", "queen"],
-            &["\u{202e}neeuq", "ctl"],
-            // What other systems make something of.
-            &["proc/boot"],
-            &["/queen/ctl"],
-            &["queen/ctl"],
-            &[""],
-            &["proc", "", "boot"],
-            &["proc\0", "boot"],
-            &["proc\\boot"],
-            &["proc ", "boot"],
-            &["proc", "boot "],
-            &["proc", "boot."],
-            &["queen%2fctl"],
-            &["%2e%2e", "queen"],
-            &["~", "queen"],
-            &["*", "ctl"],
-            &["queen", "*"],
-            &["worker", "$subject", "telemetry"],
-            &["worker", "worker-01", "telemetry"],
-            &["worker", "worker-1:", "telemetry"],
-            &["worker", "worker-3", "telemetry"],
-            // Inner roots, by the names that servers have for them.
-            &["srv", "queen"],
-            &["init", "ctl"],
-            &["door", "ctl"],
-            &["log", "sink"],
-            &["log", "sink", "queen.log"],
-            &["queen", "in", "revoked"],
-            &["queen", "lifecycle", "state"],
-            &["worker", "ctl"],
-            &["proc", "9p", "ctl"],
-        ]
-        .iter()
-        .map(|names| names.iter().map(|name| (*name).to_owned()).collect())
-        .collect();
-        tricks.push(vec!["x".repeat(255)]);
-        tricks.push(vec!["x".repeat(256)]);
-        tricks.push(vec!["proc".into(); 9]);
-        // The other's files under the subject's shard.
-        tricks.push(split(&format!("/shard/{}/worker/{OTHER}/telemetry", self.shards[SUBJECT])));
-        tricks
     }
 
     fn real<'n>(&'n self, session: &'n Session, names: &'n [String]) -> Vec<&'n str> {
@@ -287,119 +204,6 @@ fn session_of(queen: &mut Conn, owner: &str) -> Option<String> {
     numbers(queen).into_iter().find(|id| owner_of(queen, id) == owner)
 }
 
-type Answer = Result<Vec<u8>, ninep::refusal::Refusal>;
-
-fn outcome(answer: &Answer) -> &'static str {
-    match answer {
-        Err(refusal) => refusal.word.reason(),
-        Ok(frame) => match wire::decode_r(frame).unwrap().1 {
-            Rmsg::Lerror { ecode, .. } => Word::from_errno(ecode).unwrap().reason(),
-            _ => "ok",
-        },
-    }
-}
-
-/// One request, without a question about its refusal.
-fn ask(conn: &mut Conn, msg: &Tmsg) -> Answer {
-    conn.batch(&[*msg]).unwrap().remove(0)
-}
-
-/// A fid at the path; a walk that stops on the way is NotFound.
-fn walk(conn: &mut Conn, names: &[&str]) -> Result<u32, &'static str> {
-    let newfid = conn.new_fid();
-    let answer = ask(conn, &Tmsg::Walk { fid: 0, newfid, names: Names::from(names) });
-    match (outcome(&answer), &answer) {
-        ("ok", Ok(frame)) => match wire::decode_r(frame).unwrap().1 {
-            Rmsg::Walk { qids } if qids.len() == names.len() => Ok(newfid),
-            _ => Err(Word::NotFound.reason()),
-        },
-        (word, _) => Err(word),
-    }
-}
-
-/// The same, a name at a time.
-fn steps(conn: &mut Conn, names: &[&str]) -> Result<u32, &'static str> {
-    let mut fid = walk(conn, &[])?;
-    for name in names {
-        let newfid = conn.new_fid();
-        let answer = ask(conn, &Tmsg::Walk { fid, newfid, names: Names::from(&[*name][..]) });
-        clunk(conn, fid);
-        match outcome(&answer) {
-            "ok" => fid = newfid,
-            word => return Err(word),
-        }
-    }
-    Ok(fid)
-}
-
-fn clunk(conn: &mut Conn, fid: u32) {
-    assert_eq!(outcome(&ask(conn, &Tmsg::Clunk { fid })), "ok");
-}
-
-struct Cells {
-    mode: u32,
-    verbs: Vec<(&'static str, &'static str)>,
-}
-
-/// Every verb on one path, each on a fid of its own.
-fn cells(conn: &mut Conn, names: &[&str]) -> Cells {
-    let mut cells = Cells { mode: 0, verbs: Vec::new() };
-    let by_steps = steps(conn, names);
-    by_steps.iter().for_each(|fid| clunk(conn, *fid));
-    let fid = match walk(conn, names) {
-        Ok(fid) => fid,
-        Err(word) => {
-            assert!(by_steps.is_err(), "{names:?}: {word}, but a name at a time leads there");
-            cells.verbs.push(("walk", word));
-            return cells;
-        }
-    };
-    assert!(by_steps.is_ok(), "{names:?}: a name at a time does not lead there: {by_steps:?}");
-    let answer = ask(conn, &Tmsg::Getattr { fid, mask: 0x7ff });
-    if let Ok(Ok((_, Rmsg::Getattr { attr, .. }))) = answer.as_deref().map(wire::decode_r) {
-        cells.mode = attr.mode;
-    }
-    let mut put = |verb, answer: &Answer| cells.verbs.push((verb, outcome(answer)));
-    put("getattr", &answer);
-    clunk(conn, fid);
-    for (verb, flags) in [("open-r", 0), ("open-w", W), ("open-rw", RW), ("open-w-trunc", W | TRUNC)] {
-        let fid = walk(conn, names).unwrap();
-        let opened = ask(conn, &Tmsg::Lopen { fid, flags });
-        put(verb, &opened);
-        if opened.is_ok() {
-            let write = Tmsg::Write { fid, offset: 0, data: b"?\n" };
-            if flags == 0 {
-                put("read", &ask(conn, &Tmsg::Read { fid, offset: 0, count: 512 }));
-                put("readdir", &ask(conn, &Tmsg::Readdir { fid, offset: 0, count: 4096 }));
-                put("write-r", &ask(conn, &write));
-            } else if flags == W {
-                put("write", &ask(conn, &write));
-            }
-        }
-        clunk(conn, fid);
-    }
-    for (verb, valid) in [("chmod", 1), ("chown", 2), ("truncate", 8), ("utimes", 0x30)] {
-        let fid = walk(conn, names).unwrap();
-        let attr = SetAttr { valid, mode: 0o777, ..SetAttr::default() };
-        put(verb, &ask(conn, &Tmsg::Setattr { fid, attr }));
-        clunk(conn, fid);
-    }
-    let fid = walk(conn, names).unwrap();
-    let name = "new";
-    put("mkdir", &ask(conn, &Tmsg::Mkdir { dfid: fid, name, mode: 0o755, gid: 0 }));
-    put("symlink", &ask(conn, &Tmsg::Symlink { fid, name, target: "/queen", gid: 0 }));
-    put("mknod", &ask(conn, &Tmsg::Mknod { dfid: fid, name, mode: 0, major: 0, minor: 0, gid: 0 }));
-    put("link", &ask(conn, &Tmsg::Link { dfid: fid, fid, name }));
-    put("rename", &ask(conn, &Tmsg::Rename { fid, dfid: fid, name }));
-    put("unlink", &ask(conn, &Tmsg::Unlinkat { dirfid: fid, name: "boot", flags: 0 }));
-    put("create", &ask(conn, &Tmsg::Lcreate { fid, name, flags: W, mode: 0o644, gid: 0 }));
-    clunk(conn, fid);
-    let fid = walk(conn, names).unwrap();
-    // Clunks its fid, whatever it says.
-    put("remove", &ask(conn, &Tmsg::Remove { fid }));
-    cells
-}
-
 /// What no expected file may make true: written here once more, from the table of spec 2.1.
 fn check(role: &str, names: &[String], cells: &Cells) {
     let is_ok = |verb: &str| cells.verbs.iter().any(|(v, word)| *v == verb && *word == "ok");
@@ -440,40 +244,6 @@ fn shown(names: &[String]) -> String {
     format!("/{}", names.iter().map(shown).collect::<Vec<_>>().join("/"))
 }
 
-/// Verbs that mostly end alike, in one word.
-const GROUPS: [(&str, &[&str]); 3] = [
-    ("make", &["mkdir", "symlink", "mknod", "link", "rename", "unlink", "create", "remove"]),
-    ("setattr", &["chmod", "chown", "truncate", "utimes"]),
-    ("open-w*", &["open-w", "open-rw", "open-w-trunc"]),
-];
-
-/// `100644 ok: getattr open-r; permission: create`.
-fn said(cells: &Cells) -> String {
-    if let [("walk", word)] = cells.verbs[..] {
-        return word.to_owned();
-    }
-    let mut verbs = cells.verbs.clone();
-    for (name, members) in GROUPS {
-        let words: Vec<&str> =
-            verbs.iter().filter(|(verb, _)| members.contains(verb)).map(|(_, word)| *word).collect();
-        if words.len() == members.len() && words.iter().all(|word| *word == words[0]) {
-            let at = verbs.iter().position(|(verb, _)| members.contains(verb)).unwrap();
-            verbs[at].0 = name;
-            verbs.retain(|(verb, _)| !members.contains(verb));
-        }
-    }
-    let mut words: Vec<(&str, Vec<&str>)> = vec![("ok", Vec::new())];
-    for (verb, word) in &verbs {
-        match words.iter_mut().find(|(known, _)| known == word) {
-            Some((_, verbs)) => verbs.push(verb),
-            None => words.push((word, vec![verb])),
-        }
-    }
-    let words = words.iter().filter(|(_, verbs)| !verbs.is_empty());
-    let words: Vec<String> = words.map(|(word, verbs)| format!("{word}: {}", verbs.join(" "))).collect();
-    format!("{:06o} {}", cells.mode, words.join("; "))
-}
-
 #[test]
 fn every_role_does_what_the_table_says_and_nothing_else() {
     let (matrix, mut sessions) = Matrix::new();
@@ -487,7 +257,7 @@ fn every_role_does_what_the_table_says_and_nothing_else() {
     for session in &mut sessions {
         found.push_str(&matrix.of_role(session, &paths));
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/roles.txt");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/roles/expected.txt");
     if std::env::var_os("COH_WRITE_EXPECTED").is_some() {
         fs::write(&file, &found).unwrap();
     }
@@ -497,7 +267,7 @@ fn every_role_does_what_the_table_says_and_nothing_else() {
         let gone = diff("-", &old, &new);
         let come = diff("+", &new, &old);
         panic!(
-            "the matrix is another than roles.txt says; look at each line, and if all is meant: \
+            "the matrix is another than roles/expected.txt says; look at each line, and if all is meant: \
              COH_WRITE_EXPECTED=1 cargo test -p tests --test roles\n{}",
             [gone, come].concat().join("\n")
         );
