@@ -1,4 +1,4 @@
-//! The dev profile's issuer key: made on the first start, kept in the data directory.
+//! The dev profile's keys: made on the first start, kept in the data directory.
 
 use crate::trouble::{Trouble, at};
 use std::fs::{self, OpenOptions};
@@ -8,22 +8,48 @@ use std::path::Path;
 use ticket::IssuerKey;
 use zeroize::Zeroizing;
 
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Minting tickets.
+    Issuer,
+    /// Signing the journal's checkpoints.
+    Audit,
+}
+
+impl Use {
+    fn made(self) -> &'static str {
+        match self {
+            Use::Issuer => "made an issuer key (profile dev); whoever has it can mint tickets",
+            Use::Audit => "made an audit key (profile dev); whoever has it can sign a journal",
+        }
+    }
+
+    fn without(self) -> &'static str {
+        match self {
+            Use::Issuer => "old tickets then end",
+            Use::Audit => "the journal then needs the old one's public half in audit.keys",
+        }
+    }
+}
+
 /// The public key, as hex, of the secret key at `path`, which is made where there is none.
-pub(crate) fn dev(path: &Path) -> Result<String, Trouble> {
+pub(crate) fn dev(path: &Path, what: Use) -> Result<String, Trouble> {
     let key = match cohcmd::secret(path) {
         Ok(text) => IssuerKey::from_hex(text.trim_end()).map_err(|_| {
             let path = path.display();
             Trouble(format!(
-                "{path}: not 64 hex digits; take it away and coh up makes a new one (old tickets then end)"
+                "{path}: not 64 hex digits; take it away and coh up makes a new one ({})",
+                what.without()
             ))
         })?,
-        Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => make(path, what)?,
         Err(error) => return Err(at(path)(error)),
     };
     Ok(key.public_hex())
 }
 
-fn make(path: &Path) -> Result<IssuerKey, Trouble> {
+fn make(path: &Path, what: Use) -> Result<IssuerKey, Trouble> {
     let mut seed = Zeroizing::new([0; 32]);
     rt::entropy(seed.as_mut()).map_err(at(path))?;
     let key = IssuerKey::generate(*seed);
@@ -40,7 +66,7 @@ fn make(path: &Path) -> Result<IssuerKey, Trouble> {
     write.and_then(|()| file.sync_all()).map_err(at(&draft))?;
     fs::rename(&draft, path).map_err(at(path))?;
     let path = path.display();
-    eprintln!("coh up: {path}: made an issuer key (profile dev); whoever has it can mint tickets");
+    eprintln!("coh up: {path}: {}", what.made());
     Ok(key)
 }
 
@@ -53,10 +79,10 @@ mod tests {
     fn a_key_is_made_once_and_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("issuer.key");
-        let public = dev(&path).unwrap();
+        let public = dev(&path, Use::Issuer).unwrap();
         assert_eq!(public.len(), 64);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(dev(&path).unwrap(), public);
+        assert_eq!(dev(&path, Use::Issuer).unwrap(), public);
         assert!(!fs::read_to_string(&path).unwrap().contains(&public));
     }
 
@@ -65,8 +91,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("issuer.key");
         fs::write(&path, "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60\n").unwrap();
-        assert_eq!(dev(&path).unwrap(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+        assert_eq!(
+            dev(&path, Use::Issuer).unwrap(),
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+        );
         fs::write(&path, "short\n").unwrap();
-        assert!(dev(&path).unwrap_err().0.contains("64 hex digits"));
+        assert!(dev(&path, Use::Issuer).unwrap_err().0.contains("64 hex digits"));
     }
 }

@@ -124,7 +124,11 @@ fn load(
     let is_compiled = path.extension().is_some_and(|extension| extension == "cbor");
     let plain = if is_compiled { read(&path)? } else { compile(&path, &Additions::default())?.manifest };
     if plain.profile == Profile::Dev && plain.tickets.issuer.is_none() {
-        additions.keys.insert("dev".into(), key::dev(&data.join("issuer.key"))?);
+        additions.keys.insert("dev".into(), key::dev(&data.join("issuer.key"), key::Use::Issuer)?);
+    }
+    if plain.profile == Profile::Dev && plain.server("audit").is_some() && plain.audit.key.is_none() {
+        // Its public half is the audit server's to show.
+        key::dev(&data.join("audit.key"), key::Use::Audit)?;
     }
     if !is_compiled {
         return compile(&path, &additions);
@@ -193,6 +197,7 @@ fn plan(compiled: &Compiled, run: &Path, data: &Path, mount: Option<PathBuf>) ->
 fn environment(manifest: &Manifest, server: &str) -> Vec<(String, OsString)> {
     let references: Vec<&String> = match server {
         "queen" => manifest.tickets.issuer.iter().collect(),
+        "audit" => manifest.audit.key.iter().collect(),
         "door" => manifest.listeners.iter().flat_map(|l| [&l.key, &l.cert]).flatten().collect(),
         _ => Vec::new(),
     };
