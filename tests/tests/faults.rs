@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tests::{Hive, until};
 
-const SERVERS: [&str; 5] = ["log", "proc", "worker", "queen", "door"];
+const SERVERS: [&str; 6] = ["log", "proc", "worker", "telemetry", "queen", "door"];
 /// A file of each server, the door's own last.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("log", "/log/queen.log"),
     ("proc", "/proc/version"),
+    ("telemetry", "/proc/ingest/records"),
     ("queen", "/proc/queen/workers"),
     ("queen", "/proc/lifecycle/state"),
     ("door", "/proc/9p/sessions"),

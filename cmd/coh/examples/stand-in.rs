@@ -12,13 +12,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let program = PathBuf::from(std::env::args().next().unwrap());
-    match program.file_name().and_then(|name| name.to_str()).unwrap() {
-        "logfs" => serve("log"),
-        "procfs" => serve("proc"),
-        "queenfs" => serve("queen"),
-        "workerfs" => serve("worker"),
-        "ninedoor" => serve("door"),
-        _ => work(),
+    let program = program.file_name().and_then(|name| name.to_str()).unwrap();
+    match program.strip_suffix("fs") {
+        Some(name) => serve(name.to_owned().leak()),
+        None if program == "ninedoor" => serve("door"),
+        None => work(),
     }
 }
 

@@ -8,6 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// The servers of the manifest that ships, in its order.
+fn servers() -> Vec<String> {
+    let hive = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sys/hive.toml")).unwrap();
+    let names = hive.lines().filter_map(|line| line.strip_prefix("[servers.")?.strip_suffix(']'));
+    names.map(String::from).collect()
+}
+
 /// A directory with all programs, and places for one hive.
 struct Bench {
     dir: tempfile::TempDir,
@@ -22,9 +29,11 @@ impl Bench {
         fs::create_dir_all(&bin).unwrap();
         fs::create_dir_all(dir.path().join("data")).unwrap();
         fs::copy(coh, bin.join("coh")).unwrap();
-        for name in ["logfs", "procfs", "queenfs", "workerfs", "ninedoor", "worker-heart"] {
-            fs::copy(&stand_in, bin.join(name)).unwrap();
+        for server in servers() {
+            let program = if server == "door" { "ninedoor".into() } else { format!("{server}fs") };
+            fs::copy(&stand_in, bin.join(program)).unwrap();
         }
+        fs::copy(&stand_in, bin.join("worker-heart")).unwrap();
         Bench { dir }
     }
 
@@ -136,7 +145,7 @@ fn a_hive_comes_up_says_so_and_leaves_nothing() {
     let bench = Bench::new();
     let hive = bench.up(&[]);
     let door = bench.path("run/door");
-    let start = format!("ready door=unix!{} servers=5 boot_ms=", door.display());
+    let start = format!("ready door=unix!{} servers={} boot_ms=", door.display(), servers().len());
     assert!(hive.ready.starts_with(&start), "{}", hive.ready);
     assert!(hive.ready.trim_end()[start.len()..].parse::<u64>().is_ok());
 
@@ -149,7 +158,7 @@ fn a_hive_comes_up_says_so_and_leaves_nothing() {
     let status = bench.status();
     assert!(status.starts_with("hive name=hive pid="), "{status}");
     assert!(status.contains(" state=ONLINE "), "{status}");
-    for server in ["log", "proc", "queen", "worker", "door"] {
+    for server in &servers() {
         assert_eq!(
             (bench.field(server, "state"), bench.field(server, "restarts")),
             ("up".into(), "0".into())
@@ -205,7 +214,7 @@ fn a_second_hive_on_a_run_directory_is_refused_with_the_firsts_pid() {
 fn a_killed_server_is_back_within_a_second_and_again() {
     let bench = Bench::new();
     let hive = bench.up(&[]);
-    for server in ["log", "proc", "queen", "worker", "door"] {
+    for server in &servers() {
         for round in 1..=2 {
             let start = Instant::now();
             let kill = bench.say("kill", &[server]);
