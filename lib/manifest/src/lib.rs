@@ -20,8 +20,9 @@ pub use cbor::{Fingerprint, LoadError};
 pub use compile::{Additions, ClientConfig, Compiled, Problem, compile, compile_with};
 pub use listener::{AddrError, Fids, Listener, ListenerKind, Overflow};
 pub use types::{
-    Audit, Client, Decision, Eviction, Export, FrameSchema, Hive, Lease, Lifecycle, Log, Manifest, Ninep, Policy,
-    PolicyRule, Profile, Queen, Resource, Restart, Schedule, Server, Target, Telemetry, Tickets, Workers,
+    Audit, Client, Decision, Eviction, Export, FrameSchema, Hive, Lease, Lifecycle, Log, Manifest, Ninep,
+    Policy, PolicyRule, Profile, Queen, Resource, Restart, Schedule, Server, Target, Telemetry, Tickets,
+    Workers,
 };
 
 /// The schema that this source reads and writes.

@@ -93,7 +93,7 @@ pub const KEYS: &[Key] = &[
     key("target", A::Word(&["hosted", "qemu-virt", "pi4-uboot", "aws-arm64"]), Absent::Text("hosted"), "what the hive runs on"),
 
     key("hive.name", A::Name, Absent::Text("hive"), "the hive's name, which is the audience of its tickets"),
-    int("hive.memory_kib", 4 * KIB, 64 * MIB, MIB, "what all servers may take together, KiB"),
+    int("hive.memory_kib", 4 * KIB, 64 * MIB, 2 * MIB, "what all servers may take together, KiB"),
 
     key("namespaces.dir", A::Path, Absent::Text("../bind"), "where the bind files are, seen from the manifest"),
     key("roles.ROLE", A::File, Absent::None, "the bind file of a role; a role without one cannot attach"),
@@ -158,7 +158,7 @@ pub const KEYS: &[Key] = &[
     int("audit.decisions_bytes", 4 * KIB, 256 * MIB, MIB, "size of the ring behind /audit/decisions"),
     key("audit.secrets", A::Targets, Absent::List(&[]), "paths whose commands are kept as their sha256 only; * is one component"),
 
-    int("queen.ctl_line_bytes", 256, 8169, 2048, "longest command; it must fit a write, which holds ninep.msize - 23 bytes"),
+    int("queen.ctl_line_bytes", 256, 7168, 2048, "longest command; it must fit a write, which holds ninep.msize - 23 bytes, and so must its record"),
     int("queen.ack_bytes", 256, 64 * KIB, 4 * KIB, "acknowledgements kept for who reads a ctl"),
     int("queen.max_workers", 1, 65_536, 256, "workers alive at once"),
     int("queen.revocations", 16, MIB, 65_536, "revoked tickets remembered; one that may still be valid is never forgotten, at the bound commands are refused (Quota)"),
@@ -184,7 +184,7 @@ pub const KEYS: &[Key] = &[
 
     int("export.max_windows", 1, 4096, 64, "export windows open at once"),
 
-    int("policy.ctl_line_bytes", 256, 8169, 8169, "longest command, bytes; no longer in any case than a write, which holds ninep.msize - 23 bytes"),
+    int("policy.ctl_line_bytes", 256, 7168, 7168, "longest command, bytes; no longer in any case than a write, which holds ninep.msize - 23 bytes"),
     int("policy.max_rules", 1, 1024, 256, "rules in one set"),
     int("policy.max_sets", 1, 64, 16, "sets of rules remembered, to be gone back to"),
     int("policy.max_actions", 16, 65_536, 1024, "approvals remembered, in whatever state"),

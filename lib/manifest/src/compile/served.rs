@@ -173,7 +173,17 @@ pub const SERVERS: &[Served] = &[
         doc: "device segments, ingest statistics",
     },
     later("trace", &[], "trace rings and filters"),
-    later("policy", &[], "rules, approvals"),
+    Served {
+        name: "policy",
+        program: "policyfs",
+        core: false,
+        required: true,
+        memory_kib: 16_384,
+        roots: &[root("", &["ctl", "rules", "preflight"]), any("actions")],
+        for_workers: &[],
+        talks_to: &[SINK, ("audit", "in")],
+        doc: "rules, approvals",
+    },
     Served {
         name: "audit",
         program: "auditfs",

@@ -10,7 +10,10 @@ use crate::house::{House, SMALL};
 fn the_manifest_that_ships_compiles() {
     let manifest = House::new().compile().expect("it compiles").manifest;
     let started: Vec<&str> = manifest.servers.iter().map(|server| server.program.as_str()).collect();
-    assert_eq!(started, ["logfs", "procfs", "queenfs", "workerfs", "ninedoor"]);
+    assert_eq!(
+        started,
+        ["logfs", "procfs", "auditfs", "policyfs", "queenfs", "workerfs", "telemetryfs", "ninedoor"]
+    );
     assert_eq!(manifest.namespaces.len(), 6);
     assert!(manifest.listeners[0].local_queen);
 }

@@ -76,6 +76,10 @@ pub trait Ledger {
     fn reported(&mut self) -> Vec<Self::Command> {
         Vec::new()
     }
+    /// The kind of record that such a command is.
+    fn kind(_: &Self::Command) -> &'static str {
+        "system"
+    }
     /// The path under which the journal keeps both.
     fn system_path(&self) -> &'static str;
 }

@@ -268,7 +268,7 @@ impl<S: Ledger> Control<S> {
         pending.ts_ms = self.time();
         match state.stage(&pending.entry(0)) {
             Ok(Staged::New { cmd, ack }) => {
-                let kind = if pending.token.is_some() { "ctl" } else { "system" };
+                let kind = if pending.token.is_some() { "ctl" } else { S::kind(&pending.command) };
                 pending.body = record(pending.ts_ms, kind, &pending.who, pending.path, &cmd, &ack);
                 pending.ack = ack;
                 self.staged.push_back(pending);

@@ -1,0 +1,181 @@
+//! The gate: servers ask of many writes at once, in order; what consumes an approval is answered when
+//! that is in the journal.
+
+use crate::server::Policy;
+use ninep::refusal::{Refusal, Word};
+use ninep::srv::{Call, Now, Token, Verdict};
+use policy::{Command, Consume, Gate, Refuse, System};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+/// How long a question waits for the journal.
+const WAIT_MS: u64 = 3000;
+/// Questions that may wait at once.
+const WAITING_MAX: usize = 1024;
+
+/// One write.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    path: String,
+    role: String,
+    subject: String,
+    #[serde(rename = "ticket")]
+    _ticket: String,
+    #[serde(rename = "session")]
+    _session: u32,
+    /// Is an approval to be consumed, should one be needed?
+    take: bool,
+}
+
+/// A line of questions that is not answered yet.
+struct Batch {
+    token: Token,
+    words: Vec<String>,
+    /// Answers that wait for the journal.
+    left: usize,
+    until_ms: u64,
+}
+
+/// All that wait.
+#[derive(Default)]
+pub(crate) struct Questions {
+    next: u64,
+    batches: HashMap<u64, Batch>,
+    /// Approvals on their way to the journal, and whose answer each is.
+    taken: HashMap<String, (u64, usize)>,
+}
+
+impl Questions {
+    pub(crate) fn deadline_ms(&self) -> Option<u64> {
+        self.batches.values().map(|batch| batch.until_ms).min()
+    }
+}
+
+impl Policy {
+    /// One line of `gate`: a JSON array; the answer has a word for each element.
+    ///
+    /// `pass`: there is no rule for it. `gated`: it needs an approval, and was not to take one.
+    /// `approved:ID`: it passes on that one. `policy`: there is none. `permission`: a rule denies it.
+    pub(crate) fn gate(&mut self, call: &Call, line: &str) -> Verdict {
+        self.now = call.now;
+        let questions = json::parse(line).and_then(json::Value::into_type::<Vec<Question>>);
+        let questions = match questions {
+            Ok(questions) if !questions.is_empty() => questions,
+            Ok(_) => return refuse(Word::Invalid, "no question".into()),
+            Err(error) => return refuse(Word::Invalid, error.0),
+        };
+        if !self.is_open {
+            return refuse(Word::Busy, "the journal is away".into());
+        }
+        if self.questions.batches.len() >= WAITING_MAX {
+            return refuse(Word::Busy, format!("{WAITING_MAX} questions wait"));
+        }
+        let number = self.questions.next;
+        self.questions.next += 1;
+        let mut words = Vec::with_capacity(questions.len());
+        let mut left = 0;
+        for question in questions {
+            let taken = &self.questions.taken;
+            let gate = self.ahead.gate(&question.path, call.now.wall_ms, &|id| taken.contains_key(id));
+            words.push(match (gate, question.take) {
+                (Gate::Pass, _) => "pass".to_string(),
+                (Gate::Denied(rule), _) => {
+                    self.refused(&question, rule, "permission");
+                    "permission".to_string()
+                }
+                (Gate::Consume(_) | Gate::NeedsApproval(_), false) => "gated".to_string(),
+                (Gate::NeedsApproval(rule), true) => {
+                    self.refused(&question, rule, "policy");
+                    "policy".to_string()
+                }
+                (Gate::Consume(id), true) => {
+                    self.questions.taken.insert(id.clone(), (number, words.len()));
+                    left += 1;
+                    let by = by(&question);
+                    let word = format!("approved:{id}");
+                    self.report(System::Consume(Consume { id, target: question.path, by }));
+                    word
+                }
+            });
+        }
+        let batch = Batch { token: call.token, words, left, until_ms: call.now.mono_ms + WAIT_MS };
+        if left == 0 {
+            return Verdict::Ack(self.answer(&batch));
+        }
+        self.questions.batches.insert(number, batch);
+        Verdict::Later
+    }
+
+    fn answer(&self, batch: &Batch) -> String {
+        let words = batch.words.iter().enumerate().fold(String::new(), |mut out, (i, word)| {
+            // Writing to a string does not fail.
+            let _ = write!(out, " {i}={word}");
+            out
+        });
+        format!("OK GATE{words} gen={}", self.ahead.generation())
+    }
+
+    fn refused(&mut self, question: &Question, rule: String, reason: &str) {
+        let (target, by) = (question.path.clone(), by(question));
+        self.report(System::Refuse(Refuse { target, by, on: rule, reason: reason.into() }));
+    }
+
+    /// An approval is consumed, or could not be.
+    pub(crate) fn taken(&mut self, id: &str, is_consumed: bool) {
+        let Some((number, i)) = self.questions.taken.remove(id) else { return };
+        let Some(batch) = self.questions.batches.get_mut(&number) else { return };
+        batch.left -= 1;
+        if let (false, Some(word)) = (is_consumed, batch.words.get_mut(i)) {
+            *word = "policy".into();
+        }
+        if batch.left == 0
+            && let Some(batch) = self.questions.batches.remove(&number)
+        {
+            let answer = self.answer(&batch);
+            self.completions.push((batch.token, Verdict::Ack(answer)));
+        }
+    }
+
+    /// What waits will not become durable: none of it is answered with a pass.
+    pub(crate) fn close(&mut self) {
+        self.is_open = false;
+        self.reported.clear();
+        self.questions.taken.clear();
+        for (_, batch) in self.questions.batches.drain() {
+            let verdict = refuse(Word::Busy, "the journal is away".into());
+            self.completions.push((batch.token, verdict));
+        }
+    }
+
+    /// Ends questions that have waited for too long, and takes back what is not yet on its way.
+    pub(crate) fn give_up(&mut self, now: Now) {
+        let late: Vec<u64> = self
+            .questions
+            .batches
+            .iter()
+            .filter(|(_, b)| b.until_ms <= now.mono_ms)
+            .map(|(n, _)| *n)
+            .collect();
+        for number in late {
+            let Some(batch) = self.questions.batches.remove(&number) else { continue };
+            self.questions.taken.retain(|_, (other, _)| *other != number);
+            self.completions.push((batch.token, refuse(Word::Busy, "the journal does not answer".into())));
+        }
+        let taken = &self.questions.taken;
+        self.reported.retain(|command| match command {
+            Command::System(System::Consume(Consume { id, .. })) => taken.contains_key(id),
+            _ => true,
+        });
+    }
+}
+
+fn by(question: &Question) -> String {
+    let Question { role, subject, .. } = question;
+    if subject.is_empty() { role.clone() } else { format!("{role}:{subject}") }
+}
+
+fn refuse(word: Word, detail: String) -> Verdict {
+    Verdict::Refuse { verb: "GATE".into(), refusal: Refusal::new(word, detail) }
+}
