@@ -15,6 +15,7 @@ mod due;
 mod export;
 pub mod lease;
 pub mod lifecycle;
+mod manifest;
 mod refused;
 mod root;
 mod schedule;

@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod action;
 mod command;
+mod manifest;
 mod rule;
 mod state;
 

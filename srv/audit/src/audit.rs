@@ -1,7 +1,7 @@
 //! The journal's state: batches in, made durable together; replay and snapshots in between.
 
 use crate::Config;
-use crate::fold::Part;
+use crate::fold::{Folds, Part};
 use crate::replay::{Range, Replay};
 use crate::secrets::Secrets;
 use crate::snapshots::Snapshots;
@@ -23,7 +23,7 @@ pub struct Audit {
     pub(crate) chain: Chain,
     pub(crate) decisions: Decisions,
     pub(crate) keys: PublicKeys,
-    authority: authority::Config,
+    folds: Folds,
     secrets: Secrets,
     fingerprint: String,
     opened: Opened,
@@ -71,7 +71,7 @@ impl Audit {
             chain: Chain { store },
             decisions,
             keys: config.keys,
-            authority: config.authority,
+            folds: config.folds,
             secrets: config.secrets,
             fingerprint: config.fingerprint,
             opened,
@@ -221,11 +221,11 @@ impl Audit {
             Ok(range) => range,
             Err(refusal) => return refuse("REPLAY", refusal),
         };
-        match Replay::new(range, &self.chain.store, &self.authority) {
+        match Replay::new(range, &self.chain.store, &self.folds) {
             Ok(replay) => self.replay = Some(replay),
             Err(why) => return refuse("REPLAY", Refusal::new(Word::Busy, why)),
         }
-        for part in Part::ALL {
+        for part in self.folds.live.clone() {
             self.next_id += 1;
             self.asked.insert(self.next_id, part);
             let (server, path) = (part.server(), "hash".into());
@@ -290,7 +290,7 @@ impl Service for Audit {
     fn tick(&mut self, now: Now) {
         self.now = now;
         self.replay_step();
-        self.snapshots.step(&mut self.chain.store, &self.authority, &mut self.outbox);
+        self.snapshots.step(&mut self.chain.store, &self.folds, &mut self.outbox);
     }
 
     fn outbox(&mut self) -> Vec<Request> {

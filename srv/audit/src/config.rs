@@ -1,7 +1,7 @@
 //! What the journal's manifest says, and its keys.
 
+use crate::fold::Folds;
 use crate::secrets::Secrets;
-use authority::{Kind, lease, lifecycle};
 use journal::{AuditKey, PublicKeys};
 use rt::{Boot, BootError};
 use std::fs;
@@ -18,8 +18,8 @@ pub struct Config {
     pub keys: PublicKeys,
     /// Size of `/audit/decisions`.
     pub decisions_bytes: u64,
-    /// Bounds and defaults of the authority's fold.
-    pub authority: authority::Config,
+    /// Bounds and defaults of the folds.
+    pub(crate) folds: Folds,
     /// What is recorded at the start.
     pub fingerprint: String,
     pub(crate) secrets: Secrets,
@@ -49,7 +49,7 @@ impl Config {
             key,
             keys,
             decisions_bytes: audit.decisions_bytes,
-            authority: fold(&boot.manifest),
+            folds: Folds::from_manifest(&boot.manifest),
             fingerprint: boot.manifest.fingerprint().to_string(),
             secrets: Secrets::new(&audit.secrets),
         })
@@ -66,43 +66,4 @@ fn publish(path: PathBuf, key: &AuditKey) -> Result<(), BootError> {
     fs::write(&draft, text)
         .and_then(|()| fs::rename(&draft, &path))
         .map_err(|error| BootError(format!("{}: {error}", path.display())))
-}
-
-/// The bounds and defaults of the authority's fold, as the queen has them.
-fn fold(manifest: &manifest::Manifest) -> authority::Config {
-    let manifest::Manifest { hive, queen, workers, lease, .. } = manifest;
-    let automatic = &manifest.lifecycle;
-    authority::Config {
-        hive: hive.name.clone(),
-        max_workers: queen.max_workers as usize,
-        max_revoked: queen.revocations as usize,
-        ticks: workers.ticks,
-        period_ms: workers.period_ms,
-        ttl_s: workers.ttl_s,
-        ops: workers.ops,
-        kinds: Kind::ALL.into_iter().filter(|kind| workers.programs.contains_key(kind.word())).collect(),
-        dedupe_entries: queen.dedupe_entries as usize,
-        needs_envelope: queen.require_envelope || manifest.profile == manifest::Profile::Release,
-        automatic: lifecycle::Automatic {
-            online_when_ready: automatic.online_when_ready,
-            degraded_at_deadline: automatic.degraded_at_deadline,
-            degraded_when_lost: automatic.degraded_when_lost,
-            online_when_back: automatic.online_when_back,
-            boot_deadline_ms: automatic.boot_deadline_s.saturating_mul(1000),
-        },
-        lease: lease::Config {
-            resources: lease.resources.iter().map(resource).collect(),
-            max_active: lease.max_active as usize,
-            max_quotas: lease.max_quotas as usize,
-            preemptions: lease.preemptions as usize,
-            ttl_s: lease.ttl_s,
-        },
-        max_jobs: manifest.schedule.max_items as usize,
-        max_windows: manifest.export.max_windows as usize,
-    }
-}
-
-fn resource(declared: &manifest::Resource) -> lease::Resource {
-    let manifest::Resource { id, mem_mb, streams } = declared.clone();
-    lease::Resource { id, mem_mb, streams }
 }

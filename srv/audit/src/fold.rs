@@ -1,17 +1,46 @@
 //! The hive's states, folded from records in a shadow that touches nothing live.
 
-use authority::{Command, State};
 use journal::{Entry, Kind, Record};
+use manifest::Manifest;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
+
+/// Bounds and defaults, from the manifest, and which states are live.
+#[derive(Clone)]
+pub(crate) struct Folds {
+    authority: authority::Config,
+    policy: policy::Config,
+    /// Whose servers can be asked for their hash.
+    pub(crate) live: Vec<Part>,
+}
+
+impl Folds {
+    pub(crate) fn from_manifest(manifest: &Manifest) -> Folds {
+        let is_live = |part: &Part| manifest.server(part.server()).is_some();
+        Folds {
+            authority: manifest.into(),
+            policy: manifest.into(),
+            live: Part::ALL.into_iter().filter(is_live).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Default for Folds {
+    fn default() -> Folds {
+        let (authority, policy) = (authority::Config::default(), policy::Config::default());
+        Folds { authority, policy, live: vec![Part::Authority] }
+    }
+}
 
 /// The states after the records before `next`.
 #[derive(Clone)]
 pub(crate) struct Shadow {
     pub(crate) next: u64,
     ts_ms: u64,
-    authority: State,
+    authority: authority::State,
+    policy: policy::State,
 }
 
 /// A record does not come to what it says.
@@ -28,20 +57,28 @@ pub(crate) struct Diverged {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Authority,
+    Policy,
 }
 
 impl Part {
-    pub(crate) const ALL: [Part; 1] = [Part::Authority];
+    pub(crate) const ALL: [Part; 2] = [Part::Authority, Part::Policy];
 
     fn of(entry: &Entry<'_>) -> Option<Part> {
-        let is_command = matches!(entry.kind, Kind::Ctl | Kind::System);
-        (is_command && entry.path.starts_with("/queen/")).then_some(Part::Authority)
+        if !matches!(entry.kind, Kind::Ctl | Kind::System | Kind::Gate) {
+            return None;
+        }
+        match entry.path.split('/').nth(1) {
+            Some("queen") if entry.kind != Kind::Gate => Some(Part::Authority),
+            Some("policy" | "actions") => Some(Part::Policy),
+            _ => None,
+        }
     }
 
     /// The server that has it live.
     pub(crate) fn server(self) -> &'static str {
         match self {
             Part::Authority => "queen",
+            Part::Policy => "policy",
         }
     }
 }
@@ -53,25 +90,38 @@ struct Snapshot<'a> {
     ts_ms: u64,
     #[serde(borrow)]
     authority: &'a RawValue,
+    #[serde(borrow)]
+    policy: &'a RawValue,
 }
 
 impl Shadow {
     /// Before the first record.
-    pub(crate) fn new(config: &authority::Config) -> Shadow {
-        Shadow { next: 1, ts_ms: 0, authority: State::new(config.clone()) }
+    pub(crate) fn new(folds: &Folds) -> Shadow {
+        Shadow {
+            next: 1,
+            ts_ms: 0,
+            authority: authority::State::new(folds.authority.clone()),
+            policy: policy::State::new(folds.policy.clone()),
+        }
     }
 
     /// What [`Shadow::to_json`] wrote.
-    pub(crate) fn from_json(config: &authority::Config, text: &str) -> Result<Shadow, String> {
-        let snapshot: Snapshot<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let authority = State::from_json(config.clone(), snapshot.authority.get())?;
-        Ok(Shadow { next: snapshot.seq + 1, ts_ms: snapshot.ts_ms, authority })
+    pub(crate) fn from_json(folds: &Folds, text: &str) -> Result<Shadow, String> {
+        let Snapshot { seq, ts_ms, authority, policy } =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Ok(Shadow {
+            next: seq + 1,
+            ts_ms,
+            authority: authority::State::from_json(folds.authority.clone(), authority.get())?,
+            policy: policy::State::from_json(folds.policy.clone(), policy.get())?,
+        })
     }
 
     /// One line.
     pub(crate) fn to_json(&self) -> String {
-        let (seq, ts_ms) = (self.next - 1, self.ts_ms);
-        format!(r#"{{"seq":{seq},"ts_ms":{ts_ms},"authority":{}}}"#, self.authority.to_json())
+        let Shadow { next, ts_ms, authority, policy } = self;
+        let (seq, authority, policy) = (next - 1, authority.to_json(), policy.to_json());
+        format!(r#"{{"seq":{seq},"ts_ms":{ts_ms},"authority":{authority},"policy":{policy}}}"#)
     }
 
     /// Takes the next record; the acknowledgement, where it is a command of a state.
@@ -84,38 +134,50 @@ impl Shadow {
             return diverged(format!("seq={}", self.next));
         }
         let entry = &record.entry;
-        if Part::of(entry).is_some() {
-            match self.authority(record) {
-                Ok(ack) if ack == entry.ack => {}
-                Ok(other) | Err(other) => return diverged(other),
-            }
+        let part = Part::of(entry);
+        let outcome = match part {
+            Some(Part::Authority) => self.authority(record),
+            Some(Part::Policy) => self.policy(record),
+            None => Ok(entry.ack.to_string()),
+        };
+        match outcome {
+            Ok(ack) if ack == entry.ack => {}
+            Ok(other) | Err(other) => return diverged(other),
         }
         self.next += 1;
         self.ts_ms = self.ts_ms.max(entry.ts_ms);
-        Ok(Part::of(entry).map(|_| &*entry.ack))
+        Ok(part.map(|_| &*entry.ack))
     }
 
     fn authority(&mut self, record: &Record<'_>) -> Result<String, String> {
-        let entry = &record.entry;
-        let command: Command = authority::parse(&entry.path, entry.cmd.get())
-            .map_err(|(verb, refused)| format!("ERR {verb} {refused:?}"))?;
-        let entry = authority::Entry {
-            seq: record.seq,
+        let Record { seq, entry, .. } = record;
+        let command = authority::parse(&entry.path, entry.cmd.get())
+            .map_err(|(verb, refused)| format!("ERR {verb} {}", refused.detail))?;
+        let outcome = self.authority.fold(&authority::Entry {
+            seq: *seq,
             ts_ms: entry.ts_ms,
             role: &entry.role,
             subject: &entry.subject,
             ticket: &entry.ticket,
             session: entry.session,
             command: &command,
-        };
-        let outcome = self.authority.fold(&entry).map_err(|refused| format!("{refused:?}"))?;
-        Ok(outcome.ack)
+        });
+        outcome.map(|outcome| outcome.ack).map_err(|refused| refused.detail)
+    }
+
+    fn policy(&mut self, record: &Record<'_>) -> Result<String, String> {
+        let Record { seq, entry, .. } = record;
+        let command = policy::parse(&entry.path, entry.cmd.get())
+            .map_err(|(verb, refused)| format!("ERR {verb} {}", refused.detail))?;
+        let entry = policy::Entry { seq: *seq, ts_ms: entry.ts_ms, command: &command };
+        self.policy.fold(&entry).map_err(|refused| refused.detail)
     }
 
     /// The sha256 of one state.
     pub(crate) fn hash(&self, part: Part) -> String {
         let hash = match part {
             Part::Authority => self.authority.hash(),
+            Part::Policy => self.policy.hash(),
         };
         hex(&hash)
     }

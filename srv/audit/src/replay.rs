@@ -1,7 +1,7 @@
 //! Replay: the recorded commands through fresh states, a slice at a time, every acknowledgement
 //! compared, and the states with the live ones.
 
-use crate::fold::{Part, Shadow};
+use crate::fold::{Folds, Part, Shadow};
 use crate::snapshots::{begin, fold};
 use journal::Store;
 use ninep::refusal::{Refusal, Word};
@@ -56,12 +56,12 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Begins one; the servers of [`Part::ALL`] are to be asked for their hashes.
-    pub(crate) fn new(range: Range, store: &Store, config: &authority::Config) -> Result<Replay, String> {
+    /// Begins one; the live ones are to be asked for their hashes.
+    pub(crate) fn new(range: Range, store: &Store, folds: &Folds) -> Result<Replay, String> {
         Ok(Replay {
             range,
-            shadow: begin(store, range.from - 1, config)?,
-            live: Part::ALL.into_iter().map(|part| (part, Live::Asked)).collect(),
+            shadow: begin(store, range.from - 1, folds)?,
+            live: folds.live.iter().map(|part| (*part, Live::Asked)).collect(),
             records: 0,
             acks: Sha256::new(),
             state: None,

@@ -1,7 +1,7 @@
 //! Snapshots in the background: closed segments folded in slices, so that the oldest may go.
 
 use crate::audit::say;
-use crate::fold::Shadow;
+use crate::fold::{Folds, Shadow};
 use journal::{Record, Store};
 use ninep::srv::Request;
 
@@ -23,9 +23,9 @@ impl Snapshots {
     }
 
     /// Does a slice of it.
-    pub(crate) fn step(&mut self, store: &mut Store, config: &authority::Config, out: &mut Vec<Request>) {
+    pub(crate) fn step(&mut self, store: &mut Store, folds: &Folds, out: &mut Vec<Request>) {
         let Some(target) = store.wants_snapshot().filter(|_| !self.has_failed) else { return };
-        if let Err(why) = self.slice(store, target, config, out) {
+        if let Err(why) = self.slice(store, target, folds, out) {
             self.has_failed = true;
             self.shadow = None;
             out.push(say(format!("audit no snapshot of seq={target}: {why}; nothing old is dropped")));
@@ -36,12 +36,12 @@ impl Snapshots {
         &mut self,
         store: &mut Store,
         target: u64,
-        config: &authority::Config,
+        folds: &Folds,
         out: &mut Vec<Request>,
     ) -> Result<(), String> {
         let shadow = match &mut self.shadow {
             Some(shadow) => shadow,
-            none => none.insert(begin(store, target, config)?),
+            none => none.insert(begin(store, target, folds)?),
         };
         fold(shadow, store, target, &mut |_, _| {})?;
         if shadow.next <= target {
@@ -61,10 +61,10 @@ impl Snapshots {
 }
 
 /// The state before records that are retained, at or before `seq`.
-pub(crate) fn begin(store: &Store, seq: u64, config: &authority::Config) -> Result<Shadow, String> {
+pub(crate) fn begin(store: &Store, seq: u64, folds: &Folds) -> Result<Shadow, String> {
     match store.snapshot(seq) {
-        Some((_, text)) => Shadow::from_json(config, &text),
-        None if store.first() == 1 => Ok(Shadow::new(config)),
+        Some((_, text)) => Shadow::from_json(folds, &text),
+        None if store.first() == 1 => Ok(Shadow::new(folds)),
         None => Err("the first records are gone, and no snapshot stands for them".into()),
     }
 }

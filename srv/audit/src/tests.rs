@@ -18,7 +18,7 @@ fn config(dir: &Path) -> Config {
         key,
         keys,
         decisions_bytes: 4096,
-        authority: authority::Config::default(),
+        folds: crate::fold::Folds::default(),
         fingerprint: "ab".into(),
         secrets: crate::secrets::Secrets::new(&["/host/*/pin".into()]),
     }

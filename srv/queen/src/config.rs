@@ -1,6 +1,5 @@
 //! What the queen's manifest says.
 
-use authority::{Kind, lease, lifecycle};
 use ninep::srv::Journal;
 use std::collections::HashMap;
 
@@ -42,40 +41,9 @@ impl Config {
 /// The bounds and defaults of the fold. Without a journal the queen's memory ends with her process: her
 /// worker's tickets are told from those of an earlier life by its beginning.
 fn fold(manifest: &manifest::Manifest, has_journal: bool) -> authority::Config {
-    let manifest::Manifest { hive, queen, workers, lease, .. } = manifest;
-    let automatic = &manifest.lifecycle;
-    let life = if has_journal { String::new() } else { format!(" {}", rt::now().wall_ms) };
-    authority::Config {
-        hive: hive.name.clone() + &life,
-        max_workers: queen.max_workers as usize,
-        max_revoked: queen.revocations as usize,
-        ticks: workers.ticks,
-        period_ms: workers.period_ms,
-        ttl_s: workers.ttl_s,
-        ops: workers.ops,
-        kinds: Kind::ALL.into_iter().filter(|kind| workers.programs.contains_key(kind.word())).collect(),
-        dedupe_entries: queen.dedupe_entries as usize,
-        needs_envelope: queen.require_envelope || manifest.profile == manifest::Profile::Release,
-        automatic: lifecycle::Automatic {
-            online_when_ready: automatic.online_when_ready,
-            degraded_at_deadline: automatic.degraded_at_deadline,
-            degraded_when_lost: automatic.degraded_when_lost,
-            online_when_back: automatic.online_when_back,
-            boot_deadline_ms: automatic.boot_deadline_s.saturating_mul(1000),
-        },
-        lease: lease::Config {
-            resources: lease.resources.iter().map(resource).collect(),
-            max_active: lease.max_active as usize,
-            max_quotas: lease.max_quotas as usize,
-            preemptions: lease.preemptions as usize,
-            ttl_s: lease.ttl_s,
-        },
-        max_jobs: manifest.schedule.max_items as usize,
-        max_windows: manifest.export.max_windows as usize,
+    let mut config = authority::Config::from(manifest);
+    if !has_journal {
+        config.hive += &format!(" {}", rt::now().wall_ms);
     }
-}
-
-fn resource(declared: &manifest::Resource) -> lease::Resource {
-    let manifest::Resource { id, mem_mb, streams } = declared.clone();
-    lease::Resource { id, mem_mb, streams }
+    config
 }

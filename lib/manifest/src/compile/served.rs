@@ -195,7 +195,7 @@ pub const SERVERS: &[Served] = &[
             root("replay", &["ctl", "status"]),
         ],
         for_workers: &[],
-        talks_to: &[SINK, ("queen", "in")],
+        talks_to: &[SINK, ("queen", "in"), ("policy", "in")],
         doc: "the durable journal, and replay",
     },
     later("updates", &[], "the content-addressed store"),
