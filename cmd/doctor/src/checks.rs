@@ -2,10 +2,10 @@
 
 use crate::Finding;
 use crate::Finding::{Absent, Bad, Good};
+use cohcmd::Life;
 use ninep::dial::{Addr, Conn, Credentials};
 use rustix::fs::{Access, access};
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 type Check = fn() -> Finding;
@@ -108,25 +108,23 @@ fn hive() -> Finding {
     }
 }
 
-/// A mount whose process is gone answers ENOTCONN to everything.
+/// Mounted hives whose process is gone, or stands still.
 fn mounts() -> Finding {
-    const ENOTCONN: i32 = 107;
-    let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let ours: Vec<&str> = table
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ');
-            let (source, at, kind) = (fields.next()?, fields.next()?, fields.next()?);
-            // `fuse` where root has mounted it.
-            (kind == "fuse.coh" || (kind == "fuse" && source == "coh")).then_some(at)
-        })
-        .collect();
-    let is_stale = |at: &&&str| fs::metadata(**at).is_err_and(|error| error.raw_os_error() == Some(ENOTCONN));
-    match ours.iter().find(is_stale) {
-        Some(at) => Bad(format!("{at}: its process is gone"), format!("coh umount {at}")),
-        None if ours.is_empty() => Good("none".into()),
-        None => Good(ours.join(" ")),
+    let points = match cohcmd::mount_points() {
+        Ok(points) => points,
+        Err(why) => return Bad(why, "mount -t proc proc /proc".into()),
+    };
+    let ours: Vec<String> =
+        points.iter().filter(|point| point.is_hive).map(|point| point.at.display().to_string()).collect();
+    for at in &ours {
+        let what = match cohcmd::life(Path::new(at)) {
+            Life::Answers => continue,
+            Life::Gone => "its process is gone",
+            Life::Silent => "its process stands still",
+        };
+        return Bad(format!("{at}: {what}"), format!("coh umount {at}"));
     }
+    Good(if ours.is_empty() { "none".into() } else { ours.join(" ") })
 }
 
 fn rc() -> Finding {

@@ -150,9 +150,9 @@ fn serve(args: &Args) -> Result<(), String> {
     let at = dir.clone();
     std::thread::spawn(move || {
         if signals.forever().next().is_some()
-            && let Err(what) = points::unmount(&at)
+            && let Err(what) = cohcmd::unmount(&at)
         {
-            eprintln!("coh-mount: {what}");
+            eprintln!("coh-mount: {}: {what}", at.display());
             std::process::exit(1);
         }
     });

@@ -1,73 +1,57 @@
-//! Mount points: made ready, waited for, cleared of what a killed mount has left, taken away.
+//! Mount points: made ready, waited for, cleared of what a killed mount has left.
 
-use rustix::mount::{UnmountFlags, unmount as sys_unmount};
+use cohcmd::{Life, life, mount_path, mounted_at, unmount};
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// errno of a mount whose process is gone.
-const ENOTCONN: i32 = 107;
 
 /// A directory to mount on, as an absolute path; a stale mount there is cleared first.
 pub(crate) fn prepare(dir: &Path) -> Result<PathBuf, String> {
     let said = |error: std::io::Error| format!("{}: {error}", dir.display());
-    match fs::metadata(dir) {
-        Err(error) if error.raw_os_error() == Some(ENOTCONN) => {
-            eprintln!("coh-mount: {}: clearing a mount whose process is gone", dir.display());
-            unmount(dir)?;
+    let path = mount_path(dir).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => fs::create_dir_all(dir).and_then(|()| mount_path(dir)),
+        _ => Err(error),
+    });
+    let path = path.map_err(said)?;
+    if let Some(point) = mounted_at(&path)? {
+        match if point.is_hive { life(&path) } else { Life::Answers } {
+            Life::Gone => {
+                eprintln!("coh-mount: {}: clearing a mount whose process is gone", dir.display());
+                unmount(&path).map_err(|why| format!("{}: {why}", dir.display()))?;
+            }
+            Life::Silent => {
+                let dir = dir.display();
+                return Err(format!(
+                    "{dir}: a hive is mounted there whose process stands still; coh umount {dir} ends it"
+                ));
+            }
+            Life::Answers => {
+                return Err(format!(
+                    "{0}: something is mounted there; coh umount {0} ends it",
+                    dir.display()
+                ));
+            }
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir_all(dir).map_err(said)?,
-        Err(error) => return Err(said(error)),
-        Ok(found) if !found.is_dir() => return Err(format!("{}: not a directory", dir.display())),
-        Ok(_) => {}
     }
-    let dir = fs::canonicalize(dir).map_err(said)?;
-    if is_mounted(&dir) {
-        return Err(format!("{0}: something is mounted there; coh umount {0} ends it", dir.display()));
-    }
-    Ok(dir)
-}
-
-/// Does another file system begin at this directory?
-fn is_mounted(dir: &Path) -> bool {
-    let parent = dir.parent().unwrap_or(dir);
-    match (fs::metadata(dir), fs::metadata(parent)) {
-        (Ok(here), Ok(above)) => here.dev() != above.dev(),
-        _ => false,
+    match fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Ok(path),
+        Ok(_) => Err(format!("{}: not a directory", dir.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            fs::create_dir_all(&path).map(|()| path).map_err(said)
+        }
+        Err(error) => Err(said(error)),
     }
 }
 
 /// Waits until the kernel has the mount.
 pub(crate) fn wait(dir: &Path) -> Result<(), String> {
     let until = Instant::now() + Duration::from_secs(5);
-    while !is_mounted(dir) {
+    while !mounted_at(dir)?.is_some_and(|point| point.is_hive) {
         if Instant::now() > until {
             return Err(format!("{}: the mount does not appear", dir.display()));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
-}
-
-/// Takes a mount away, even one in use: those who use it get errors, nobody hangs.
-pub(crate) fn unmount(dir: &Path) -> Result<(), String> {
-    if sys_unmount(dir, UnmountFlags::DETACH).is_ok() {
-        return Ok(());
-    }
-    let by_helper = Command::new("fusermount3")
-        .args(["-u", "-z"])
-        .arg(dir)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    match by_helper {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) => {
-            Err(format!("{}: fusermount3 does not unmount it; fuser -m shows who uses it", dir.display()))
-        }
-        Err(error) => Err(format!("{}: fusermount3: {error}; install the package fuse3", dir.display())),
-    }
 }
