@@ -4,11 +4,12 @@ use crate::house::House;
 
 #[test]
 fn the_journal_is_looked_at() {
+    let large = House::new().edit("segment_bytes = 4_194_304", "segment_bytes = 33_554_432").says();
+    assert!(
+        large.ends_with("33554432 found; a quarter of audit.journal_bytes, 16777216, allowed"),
+        "{large}"
+    );
     for (more, says) in [
-        (
-            "segment_bytes = 33554432",
-            "audit.segment_bytes: 33554432 found; a quarter of audit.journal_bytes, 16777216, allowed",
-        ),
         (
             "secrets = [\"/queen/ctl\"]",
             "audit.secrets: \"/queen/ctl\" found; what is written below /queen, /policy and /actions is kept",
@@ -23,15 +24,14 @@ fn the_journal_is_looked_at() {
         ),
         ("key = \"abc\"", "audit.key: a literal (not shown) found; file:PATH or env:NAME allowed"),
     ] {
-        let said = House::new().append("sys/hive.toml", &format!("[audit]\n{more}\n")).says();
+        let said = House::new().edit("[audit]", &format!("[audit]\n{more}")).says();
         assert!(said.ends_with(says), "{said}");
     }
-    assert!(House::new().append("sys/hive.toml", "[audit]\nsecrets = [\"/host/*/pin\"]\n").compile().is_ok());
+    assert!(House::new().edit("[audit]", "[audit]\nsecrets = [\"/host/*/pin\"]").compile().is_ok());
 }
 
 #[test]
 fn a_release_names_the_key_of_its_audit() {
-    let house = House::new().edit("\"dev\"", "\"release\"").append("sys/hive.toml", "[servers.audit]\n");
-    let said = house.says();
+    let said = House::new().edit("profile = \"dev\"", "profile = \"release\"").says();
     assert!(said.contains("audit.key: missing; profile release makes no key"), "{said}");
 }

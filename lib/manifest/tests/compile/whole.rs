@@ -143,7 +143,10 @@ fn what_signs_must_be_believed() {
 }
 
 fn release(tickets: &str) -> House {
-    House::new().edit("profile = \"dev\"", "profile = \"release\"").append("sys/hive.toml", tickets)
+    House::new()
+        .edit("profile = \"dev\"", "profile = \"release\"")
+        .edit("[audit]", "[audit]\nkey = \"env:COH_AUDIT\"")
+        .append("sys/hive.toml", tickets)
 }
 
 fn signed(issuer: &str, id: &str) -> String {
@@ -177,7 +180,9 @@ fn a_release_takes_no_dev_key_no_fixture_and_no_silence() {
         );
     }
     assert_eq!(
-        release(&(signed("env:COH_ISSUER", "k1") + "[servers.audit]\nenabled = false\n")).says(),
+        release(&signed("env:COH_ISSUER", "k1"))
+            .edit("[servers.audit]", "[servers.audit]\nenabled = false")
+            .says(),
         "sys/hive.toml:N: servers.audit.enabled: false found; profile release keeps the audit on"
     );
 }
