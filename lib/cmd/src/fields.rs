@@ -42,6 +42,24 @@ impl Record {
     }
 }
 
+/// Lines of columns of records: one for their words, called `words`, then one for each field that any of
+/// them has, in the order of appearance.
+pub fn columns(words: &str, records: &[Record]) -> Vec<String> {
+    let mut keys: Vec<&str> = Vec::new();
+    for (key, _) in records.iter().flat_map(|record| &record.fields) {
+        if !keys.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    }
+    let header: Vec<String> =
+        std::iter::once(words.to_uppercase()).chain(keys.iter().map(|key| key.to_uppercase())).collect();
+    let row = |record: &Record| {
+        let fields = keys.iter().map(|key| record.get(key).unwrap_or("-").to_owned());
+        std::iter::once(record.words.join(" ")).chain(fields).collect::<Vec<_>>()
+    };
+    table(&header, &records.iter().map(row).collect::<Vec<_>>())
+}
+
 /// Splits at spaces that are not inside double quotes.
 fn tokens(line: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
@@ -108,6 +126,21 @@ mod tests {
             record.json(&["id"]).to_string(),
             r#"{"id":"worker-3","role":"worker-heartbeat","ticks":5,"why":"two words"}"#
         );
+    }
+
+    #[test]
+    fn a_record_without_a_field_shows_a_dash() {
+        let workers = ["worker-1 role=worker-heartbeat ticks=5", "worker-2 role=worker-gpu lease=lease-1"];
+        let workers: Vec<Record> = workers.iter().map(|line| Record::parse(line)).collect();
+        assert_eq!(
+            columns("id", &workers),
+            [
+                "ID        ROLE              TICKS  LEASE",
+                "worker-1  worker-heartbeat      5  -",
+                "worker-2  worker-gpu            -  lease-1",
+            ]
+        );
+        assert_eq!(columns("id", &[]), ["ID"]);
     }
 
     #[test]

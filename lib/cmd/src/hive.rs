@@ -3,6 +3,7 @@
 use crate::door::{Door, Fid};
 use crate::mount::Mount;
 use crate::path::{clean, join};
+use crate::run::Out;
 use crate::trouble::{Errstr, Trouble};
 use ninep::refusal::Word;
 use std::fs;
@@ -300,6 +301,18 @@ impl Hive {
             Ok(())
         })?;
         String::from_utf8(bytes).map_err(|_| Trouble::failed(format!("{path}: not UTF-8")))
+    }
+
+    /// Gives commands to a control file, one after the other, and prints what it acknowledges. One that is
+    /// refused is complained of, and the next is tried.
+    pub fn order(&mut self, path: &str, lines: &[String], out: &mut Out) -> Result<(), Trouble> {
+        for line in lines {
+            let line = std::iter::once(Ok(line.clone()));
+            if let Err(trouble) = self.write_lines(path, line, |ack| out.line(ack)) {
+                out.complain(trouble)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes lines to a file, each in a write of its own and with its newline added. `acks` gets the
