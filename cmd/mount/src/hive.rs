@@ -199,9 +199,11 @@ impl Hive {
         if self.silence.is_silent(path) {
             return Ok(known());
         }
-        let soon = until.min(Instant::now() + WAY);
-        let Ok(_turn) = self.turn(path, soon) else { return Ok(known()) };
-        let asked = self.try_session(soon, |conn| {
+        let soon = || until.min(Instant::now() + WAY);
+        let Ok(_turn) = self.turn(path, soon()) else { return Ok(known()) };
+        // A door that is being restarted is waited for as ever.
+        let asked = self.try_session(until, |conn| {
+            let soon = soon();
             let (fid, _) = walk(conn, path, soon)?;
             let done = ask(conn, &Tmsg::Getattr { fid, mask: 0x7ff }, soon);
             conn.let_go(fid);

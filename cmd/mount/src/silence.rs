@@ -72,7 +72,7 @@ impl Silence {
         self.state().server(path)
     }
 
-    /// Reads which server has what; says whether the door has answered.
+    /// Reads which server has what; a failure is the door's.
     pub(crate) fn learn(&self, link: &Link) -> Result<(), DialError> {
         let until = Instant::now() + SOON;
         // A door that is away is not silent: it says so.
@@ -136,7 +136,8 @@ impl Silence {
     }
 
     fn ask_until_answered(&self, link: &Link, server: &str, path: &str) {
-        let is_door = self.learn(link).is_err();
+        // A server that is no door has no such file, and says so.
+        let is_door = matches!(self.learn(link), Err(DialError::Timeout));
         let name = if is_door { DOOR } else { server };
         if name != server {
             let mut state = self.state();
