@@ -303,8 +303,12 @@ impl Check<'_> {
                 );
             }
         }
-        if self.lines.has("servers.audit") && self.manifest.server("audit").is_none() {
-            self.wrong("servers.audit.enabled", "false found; profile release keeps the audit on");
+        if self.manifest.server("audit").is_none() {
+            let (key, found) = match self.lines.has("servers.audit") {
+                true => ("servers.audit.enabled", "false found"),
+                false => ("servers.audit", "missing"),
+            };
+            self.wrong(key, &format!("{found}; profile release keeps the audit on"));
         }
     }
 }

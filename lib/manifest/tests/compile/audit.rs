@@ -34,4 +34,7 @@ fn the_journal_is_looked_at() {
 fn a_release_names_the_key_of_its_audit() {
     let said = House::new().edit("profile = \"dev\"", "profile = \"release\"").says();
     assert!(said.contains("audit.key: missing; profile release makes no key"), "{said}");
+    let said =
+        House::new().edit("profile = \"dev\"", "profile = \"release\"").edit("[servers.audit]\n", "").says();
+    assert!(said.contains("servers.audit: missing; profile release keeps the audit on"), "{said}");
 }
