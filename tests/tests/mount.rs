@@ -93,7 +93,7 @@ fn a_stopped_server_is_named_and_holds_up_nobody_else() {
     let said = || fs::read_to_string(hive.path("run/coh.log")).unwrap();
     at_last("its name is said", || said().contains("the server proc has not answered for"));
     let log = || hive.read("/log/queen.log").unwrap();
-    at_last("and logged", || log().contains("mount no-answer server=proc path=/proc"));
+    at_last("and logged", || log().contains("Z mount no-answer server=proc path=/proc"));
     // By then it is known to be silent, and nobody waits for it any more.
     assert_eq!(errno(fs::read(&version)), Some(ETIMEDOUT));
     fs::read(n.join("proc/lifecycle/state")).unwrap();

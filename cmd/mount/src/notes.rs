@@ -46,9 +46,9 @@ fn open(path: &PathBuf) -> io::Result<File> {
     Ok(file)
 }
 
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// The time, as the hive's log has it.
+pub(crate) fn now() -> String {
+    stamp::utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use crate::hive::{ask, read, walk};
 use crate::link::Link;
-use crate::notes::Notes;
+use crate::notes::{Notes, now};
 use cohcmd::{Mounted, mounts, server_at};
 use ninep::dial::DialError;
 use ninep::refusal::Word;
@@ -195,7 +195,7 @@ impl Silence {
         let (at, what, s) = (&self.shared.at, self.what(link, name), waited.as_secs());
         self.shared.notes.take(&format!("{at}: {what} has not answered for {s} s ({path}); see: coh status"));
         if name != DOOR {
-            self.log(link, &format!("mount no-answer server={name} path={path} waited_s={s}\n"));
+            self.log(link, &format!("{} mount no-answer server={name} path={path} waited_s={s}\n", now()));
         }
     }
 
