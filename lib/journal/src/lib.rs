@@ -24,7 +24,7 @@ pub use lines::{Line, Lines};
 pub use record::{Entry, Kind, NotARecord, RECORD_MAX, Record, concealed, entries};
 #[cfg(feature = "std")]
 pub use store::{Disk, Health, Opened, Options, Real, Refused, Store, StoreError};
-pub use verify::{Fault, Head, Summary, Verifier, refine};
+pub use verify::{Fault, Head, Summary, Verifier};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Whole journals against whole tampering: every way is found, and told apart.
 
-use crate::{AuditKey, Entry, Fault, Hash, Head, Kind, PublicKeys, Record, Summary, Verifier, refine};
+use crate::{AuditKey, Entry, Fault, Hash, Head, Kind, PublicKeys, Record, Summary, Verifier};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use std::sync::LazyLock;
@@ -82,7 +82,7 @@ fn a_whole_journal_is_whole_in_any_pieces() {
 #[test]
 fn every_flip_of_a_byte_is_found_and_its_record_named() {
     let (lines, head) = &*THOUSAND;
-    let step = if cfg!(debug_assertions) { 7 } else { 1 };
+    let step = if cfg!(debug_assertions) { 23 } else { 1 };
     let mut prev = Hash::ZERO;
     for (i, line) in lines.iter().enumerate() {
         let seq = i as u64 + 1;
@@ -210,11 +210,13 @@ fn a_line_without_end_costs_no_memory() {
 }
 
 #[test]
-fn the_line_after_a_bad_one_says_whose_fault_it_is() {
-    let (lines, _) = &*THOUSAND;
-    let edited = Fault::Edited { seq: 10 };
-    assert_eq!(refine(edited.clone(), &Hash::of(&lines[10]), &lines[11]), edited);
-    assert_eq!(refine(edited, &Hash::of(b"flipped"), &lines[11]), Fault::Edited { seq: 11 });
+fn of_two_edited_neighbours_the_first_is_named() {
+    let (lines, head) = &*THOUSAND;
+    let mut lines = lines.clone();
+    for line in &mut lines[9..11] {
+        *line = String::from_utf8_lossy(line).replace("heartbeat", "Heartbeat").into_bytes();
+    }
+    assert_eq!(verify(&text(&lines), Some(head)), Err(Fault::Edited { seq: 10 }));
 }
 
 proptest! {

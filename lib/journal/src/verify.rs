@@ -164,8 +164,8 @@ pub struct Verifier<'k> {
     summary: Summary,
     /// The part of a line that [`Verifier::feed`] has seen.
     partial: Vec<u8>,
-    /// A fault that the next line tells more about, and the hash of the line that showed it.
-    doubt: Option<(Fault, Hash)>,
+    /// A fault that the next line tells more about, and the line that showed it.
+    doubt: Option<(Fault, Vec<u8>)>,
 }
 
 impl<'k> Verifier<'k> {
@@ -189,7 +189,7 @@ impl<'k> Verifier<'k> {
     }
 
     /// Takes one line without its newline. After a fault no further line is taken; the line after the
-    /// bad one makes the fault more precise: [`refine`].
+    /// bad one makes the fault more precise: [`Verifier::refine`].
     pub fn line<'l>(&mut self, line: &'l [u8]) -> Result<Record<'l>, Fault> {
         let Summary { records, head, .. } = self.summary;
         let want = head.next;
@@ -201,9 +201,9 @@ impl<'k> Verifier<'k> {
             let (found, is_next) = (record.seq, record.prev == head.hash);
             match found {
                 _ if found == want && is_next => {}
-                // Its neighbour's fault or its own: the next line knows.
-                _ if found == want && records > 0 => return Err(Fault::Edited { seq: want - 1 }),
-                _ if found == want || is_next => return Err(Fault::Edited { seq: want }),
+                // The fault of the one before, or its own: the next line knows.
+                _ if found == want => return Err(Fault::Edited { seq: (want - 1).max(1) }),
+                _ if is_next => return Err(Fault::Edited { seq: want }),
                 _ if found > want => return Err(Fault::Missing { seq: want, found }),
                 _ => return Err(Fault::Reordered { seq: want, found }),
             }
@@ -259,13 +259,13 @@ impl<'k> Verifier<'k> {
     }
 
     fn whole(&mut self, line: &[u8]) -> Result<(), Fault> {
-        if let Some((fault, hash)) = self.doubt.take() {
-            return Err(refine(fault, &hash, line));
+        if let Some((fault, bad)) = self.doubt.take() {
+            return Err(self.refine(fault, &bad, line));
         }
         match self.line(line) {
             Ok(_) => Ok(()),
             Err(fault @ (Fault::Edited { .. } | Fault::Missing { .. })) => {
-                self.doubt = Some((fault, Hash::of(line)));
+                self.doubt = Some((fault, line.into()));
                 Ok(())
             }
             Err(fault) => Err(fault),
@@ -273,12 +273,12 @@ impl<'k> Verifier<'k> {
     }
 
     /// The journal ends here; where `head` is known, it must end there.
-    pub fn finish(self, head: Option<&Head>) -> Result<Summary, (Fault, Summary)> {
+    pub fn finish(mut self, head: Option<&Head>) -> Result<Summary, (Fault, Summary)> {
         let summary = self.summary;
         let least = head.or(self.known.as_ref());
         let last = summary.head.next - 1;
-        let fault = match (self.doubt, head) {
-            (Some((fault, hash)), Some(head)) => refine_last(fault, summary.head.next, &hash, &head.hash),
+        let fault = match (self.doubt.take(), head) {
+            (Some((fault, line)), Some(head)) => self.blame(fault, &line, &head.hash),
             (Some((fault, _)), None) => fault,
             (None, _) if least.is_some_and(|least| least.next > summary.head.next) => {
                 let last = least.map_or(last, |least| least.next - 1);
@@ -292,28 +292,27 @@ impl<'k> Verifier<'k> {
         };
         Err((fault, summary))
     }
-}
 
-/// What the line after a bad one tells about it; `hash` is the bad one's.
-pub fn refine(fault: Fault, hash: &Hash, next: &[u8]) -> Fault {
-    let Ok(next) = Record::parse(next) else { return fault };
-    match fault {
-        // The next line vouches for the one that did not fit: then the one before it was edited.
-        Fault::Edited { seq } if next.seq == seq + 2 && next.prev != *hash => Fault::Edited { seq: seq + 1 },
-        // The first line of a part: what it stands on was.
-        Fault::Edited { seq } if seq > 1 && next.seq == seq + 1 && next.prev == *hash => {
-            Fault::Edited { seq: seq - 1 }
+    /// What the line after a bad one, `line`, tells about the fault.
+    pub fn refine(&self, fault: Fault, line: &[u8], next: &[u8]) -> Fault {
+        let (want, Ok(next)) = (self.summary.head.next, Record::parse(next)) else { return fault };
+        match fault {
+            Fault::Edited { .. } if next.seq == want + 1 => self.blame(fault, line, &next.prev),
+            Fault::Missing { seq, found } if next.seq == seq => Fault::Reordered { seq, found },
+            fault => fault,
         }
-        Fault::Missing { seq, found } if next.seq == seq => Fault::Reordered { seq, found },
-        fault => fault,
     }
-}
 
-/// What is known of the journal's end tells about a bad last line: `want` is the seq that belongs there,
-/// `hash` the line's own, `vouched` the right one's.
-pub(crate) fn refine_last(fault: Fault, want: u64, hash: &Hash, vouched: &Hash) -> Fault {
-    match fault {
-        Fault::Edited { seq } if seq + 1 == want && hash != vouched => Fault::Edited { seq: want },
-        fault => fault,
+    /// Whose fault it is that `line` does not fit the one before it; `vouched` is its right sha256. Either
+    /// its prev alone was edited, or the one before is not what it was.
+    pub(crate) fn blame(&self, fault: Fault, line: &[u8], vouched: &Hash) -> Fault {
+        let Head { next: want, hash } = self.summary.head;
+        let (Fault::Edited { seq }, Ok(record)) = (&fault, Record::parse(line)) else { return fault };
+        let mut mended = Vec::new();
+        let is_encoded = record.entry.encode(record.seq, &hash, &mut mended).is_ok();
+        if seq + 1 == want && is_encoded && Hash::of(&mended) == *vouched {
+            return Fault::Edited { seq: want };
+        }
+        fault
     }
 }

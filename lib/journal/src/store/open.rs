@@ -8,7 +8,7 @@ use crate::hash::Hash;
 use crate::key::{AuditKey, PublicKeys};
 use crate::lines::Lines;
 use crate::record::Record;
-use crate::verify::{Fault, Head, refine_last};
+use crate::verify::{Fault, Head, Verifier};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, DirBuilder};
@@ -203,7 +203,9 @@ fn read(
                     None => was.filter(|was| was.next == head.next + 1).map(|was| was.hash),
                 };
                 found.broken = Some(match (last, vouched) {
-                    (Some(last), Some(vouched)) => refine_last(fault, head.next, &last, &vouched),
+                    (Some(last), Some(vouched)) => {
+                        Verifier::new(keys, Some(head)).blame(fault, &last, &vouched)
+                    }
                     _ => fault,
                 });
             }

@@ -1,9 +1,9 @@
 //! One file of the journal: records from its first seq on, and where they are in it.
 
+use crate::PublicKeys;
 use crate::lines::Lines;
 use crate::record::Record;
-use crate::verify::{Fault, Head, Summary, Verifier, refine, refine_last};
-use crate::{Hash, PublicKeys};
+use crate::verify::{Fault, Head, Summary, Verifier};
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -72,8 +72,8 @@ pub(super) enum End {
     /// With a line that is no record of the chain, and records after it.
     Broken {
         fault: Fault,
-        /// The sha256 of the last line, where that is the bad one.
-        last: Option<Hash>,
+        /// The last line, where that is the bad one.
+        last: Option<Vec<u8>>,
     },
 }
 
@@ -111,16 +111,16 @@ impl Segment {
             let Some(line) = lines.next()? else { break None };
             if !line.is_whole {
                 let (seq, bytes) = (self.next, line.bytes.len());
-                break Some((Fault::Torn { seq, bytes }, Hash::of(line.bytes), line.len));
+                break Some((Fault::Torn { seq, bytes }, line.bytes.to_vec(), line.len));
             }
             match verifier.line(line.bytes) {
                 Ok(record) => look(&record, line.bytes, &verifier.summary().head),
-                Err(fault) => break Some((fault, Hash::of(line.bytes), line.len)),
+                Err(fault) => break Some((fault, line.bytes.to_vec(), line.len)),
             }
             self.push(line.len);
         };
         let summary = *verifier.summary();
-        let Some((mut fault, hash, mut bytes)) = outcome else {
+        let Some((mut fault, bad, mut bytes)) = outcome else {
             return Ok((summary.head, summary.signed, End::Whole));
         };
         // A record in a wrong place is no torn write: that one is cut off, not whole.
@@ -128,13 +128,13 @@ impl Segment {
         let mut is_first = true;
         while let Some(line) = lines.next()? {
             if is_first && line.is_whole {
-                fault = refine(fault, &hash, line.bytes);
+                fault = verifier.refine(fault, &bad, line.bytes);
             }
             is_first = false;
             bytes += line.len;
             is_broken |= line.is_whole && Record::parse(line.bytes).is_ok();
         }
-        let last = is_first.then_some(hash);
+        let last = is_first.then_some(bad);
         let end = if is_broken { End::Broken { fault, last } } else { End::Torn { fault, bytes } };
         Ok((summary.head, summary.signed, end))
     }
@@ -155,10 +155,10 @@ impl Segment {
                 return Ok(Err(Fault::Torn { seq, bytes: line.bytes.len() }));
             }
             if let Err(fault) = verifier.line(line.bytes) {
-                let hash = Hash::of(line.bytes);
+                let bad = line.bytes.to_vec();
                 return Ok(Err(match lines.next()? {
-                    Some(next) => refine(fault, &hash, next.bytes),
-                    None => refine_last(fault, seq, &hash, &end.hash),
+                    Some(next) => verifier.refine(fault, &bad, next.bytes),
+                    None => verifier.blame(fault, &bad, &end.hash),
                 }));
             }
         }

@@ -194,7 +194,7 @@ fn a_flip_anywhere_is_found_at_the_start_and_by_verify() {
         let mut starts = 0;
         for at in 0..whole.len() {
             starts += u64::from(at == 0 || whole[at - 1] == b'\n');
-            if at % 31 != 0 {
+            if at % 47 != 0 {
                 continue;
             }
             let (mut live, ..) = open(dir.path());
