@@ -11,15 +11,24 @@ use std::time::{Duration, Instant};
 
 /// What many connections did, and the server's growth.
 pub(crate) struct Many {
-    pub(crate) reads: Count,
+    pub(crate) done: Count,
     pub(crate) kib_each: Option<f64>,
 }
 
-/// Opens `conns` connections with `path` open on each, keeps `window` reads in flight on each, and
+/// What every connection does.
+pub(crate) enum Work<'a> {
+    /// Reads the beginning of the file.
+    Reads,
+    /// Writes a command, and waits until it is carried out.
+    Commands(&'a str),
+}
+
+/// Opens `conns` connections with `path` open on each, keeps `window` requests in flight on each, and
 /// counts. `pid` is the process whose memory is looked at.
 pub(crate) fn conns(
     target: &Target,
     path: &str,
+    work: &Work,
     conns: usize,
     window: u16,
     time: Duration,
@@ -28,31 +37,44 @@ pub(crate) fn conns(
     raise_file_limit();
     let failed = |e: rustix::io::Errno| Trouble::failed(format!("epoll: {e}"));
     // The first shows what a connection costs beyond what the server has once.
-    let first = with_file(target, path, 0)?;
+    let flags = if matches!(work, Work::Reads) { 0 } else { 1 };
+    let first = with_file(target, path, flags)?;
     let pid = pid.or_else(|| listener_pid(&first));
     let before = pid.and_then(resident_kib);
     let epoll: OwnedFd = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
     let mut sessions = Vec::with_capacity(conns);
     for i in 0..conns {
-        let session = with_file(target, path, 0)?;
+        let session = with_file(target, path, flags)?;
         let data = epoll::EventData::new_u64(i as u64);
         epoll::add(&epoll, session.fd(), data, epoll::EventFlags::IN).map_err(failed)?;
         sessions.push(session);
     }
-    let read = frame(&Tmsg::Read { fid: FILE, offset: 0, count: first.piece });
+    let (request, reply) = match work {
+        Work::Reads => (frame(&Tmsg::Read { fid: FILE, offset: 0, count: first.piece }), kind::RREAD),
+        Work::Commands(line) => {
+            let data = format!("{line}\n");
+            (frame(&Tmsg::Write { fid: FILE, offset: u64::MAX, data: data.as_bytes() }), kind::RWRITE)
+        }
+    };
     for session in &mut sessions {
-        (0..window).for_each(|tag| session.push(&read, tag));
+        (0..window).for_each(|tag| session.push(&request, tag));
         session.send()?;
     }
-    let reads = pump(&epoll, &mut sessions, &read, time)?;
+    let done = pump(&epoll, &mut sessions, &request, reply, time)?;
     let after = pid.and_then(resident_kib);
     let kib_each =
         before.zip(after).map(|(before, after)| after.saturating_sub(before) as f64 / conns as f64);
     drop(first);
-    Ok(Many { reads, kib_each })
+    Ok(Many { done, kib_each })
 }
 
-fn pump(epoll: &OwnedFd, sessions: &mut [Session], read: &[u8], time: Duration) -> Result<Count, Trouble> {
+fn pump(
+    epoll: &OwnedFd,
+    sessions: &mut [Session],
+    request: &[u8],
+    reply: u8,
+    time: Duration,
+) -> Result<Count, Trouble> {
     let mut clock = Clock::new(time);
     let mut count = 0u64;
     let mut events = Vec::with_capacity(1024);
@@ -64,12 +86,12 @@ fn pump(epoll: &OwnedFd, sessions: &mut [Session], read: &[u8], time: Duration) 
         for event in &events {
             let session = &mut sessions[event.data.u64() as usize];
             session.receive()?;
-            while let Some(reply) = session.next(&[kind::RREAD])? {
-                tags.push(reply.tag);
+            while let Some(answer) = session.next(&[reply])? {
+                tags.push(answer.tag);
             }
             count += tags.len() as u64;
             if !tags.is_empty() {
-                tags.drain(..).for_each(|tag| session.push(read, tag));
+                tags.drain(..).for_each(|tag| session.push(request, tag));
                 session.send()?;
             }
         }

@@ -7,6 +7,7 @@ mod session;
 
 use clap::{Parser, ValueEnum};
 use cohcmd::{Out, Trouble, run_dir};
+use conns::Work;
 use measure::{Count, Request, Times};
 use serde::Serialize;
 use session::Target;
@@ -33,9 +34,12 @@ struct Args {
     /// A file that holds the ticket to show
     #[arg(long, value_name = "FILE")]
     ticket: Option<PathBuf>,
-    /// The file that is asked for and read
-    #[arg(long, default_value = "/proc/version")]
-    path: String,
+    /// The file that is asked for, read or written [/proc/version; ctl: /queen/ctl]
+    #[arg(long)]
+    path: Option<String>,
+    /// In ctl: the command
+    #[arg(long, value_name = "LINE", default_value = "{\"budget\":{\"ops\":1000000}}")]
+    line: String,
     /// What rtt and pipe repeat
     #[arg(long, value_enum, default_value = "getattr")]
     request: Request,
@@ -45,9 +49,9 @@ struct Args {
     /// In cycle: one message at a time
     #[arg(long)]
     serial: bool,
-    /// In conns: how many connections
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    conns: usize,
+    /// In conns and ctl: how many connections [1000; ctl: 32]
+    #[arg(long, value_name = "N")]
+    conns: Option<usize>,
     /// In conns: the process whose memory is looked at [who listens at a Unix socket]
     #[arg(long)]
     pid: Option<u32>,
@@ -84,6 +88,8 @@ enum Mode {
     Conns,
     /// Connect, attach, walk and open
     Start,
+    /// Durable commands a second on many connections
+    Ctl,
 }
 
 /// One line of output; what a mode does not measure is left out.
@@ -154,7 +160,8 @@ fn target(args: &Args) -> Result<Target, Trouble> {
 
 fn measure(args: &Args, target: &Target, mode: Mode) -> Result<Figure, Trouble> {
     let time = Duration::from_secs_f64(args.seconds);
-    let path = &args.path;
+    let default = if mode == Mode::Ctl { "/queen/ctl" } else { "/proc/version" };
+    let path = args.path.as_deref().unwrap_or(default);
     let window = |default: u16| args.in_flight.unwrap_or(default);
     let request = match args.request {
         Request::Getattr => "getattr",
@@ -183,9 +190,15 @@ fn measure(args: &Args, target: &Target, mode: Mode) -> Result<Figure, Trouble> 
             Figure { mode: "append", ..Figure::default() }.count(count, window(32)).bytes(count)
         }
         Mode::Conns => {
-            let many = conns::conns(target, path, args.conns, window(1), time, args.pid)?;
+            let conns = args.conns.unwrap_or(1000);
+            let many = conns::conns(target, path, &Work::Reads, conns, window(1), time, args.pid)?;
             let figure = Figure { mode: "conns", kib_each: many.kib_each, ..Figure::default() };
-            figure.count(many.reads, window(1))
+            figure.count(many.done, window(1))
+        }
+        Mode::Ctl => {
+            let (conns, work) = (args.conns.unwrap_or(32), Work::Commands(&args.line));
+            let many = conns::conns(target, path, &work, conns, window(1), time, args.pid)?;
+            Figure { mode: "ctl", ..Figure::default() }.count(many.done, window(1))
         }
         Mode::Start => {
             Figure { mode: "start", ..Figure::default() }.times(measure::start(target, path, time)?)

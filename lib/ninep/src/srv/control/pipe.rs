@@ -14,6 +14,8 @@ use alloc::vec::Vec;
 const BATCH_BYTES: usize = 7 << 10;
 /// How long to leave a journal alone that is away.
 const RETRY_MS: u64 = 50;
+/// How long a command waits for a gate that is away: its server is back within a second.
+const GATE_MS: u64 = 1000;
 /// How long a command waits to learn whether it has become durable.
 const DOUBT_MS: u64 = 5000;
 /// Ids of the pipeline's requests have this bit, those of the state have not.
@@ -35,6 +37,8 @@ struct Pending<C> {
     who: Who,
     command: C,
     gate: Gate,
+    /// When it waits for the gate no longer.
+    until_ms: u64,
     ts_ms: u64,
     /// The record's text between the braces, without seq and prev; empty for a duplicate that waits.
     body: String,
@@ -44,7 +48,7 @@ struct Pending<C> {
 impl<C> Pending<C> {
     fn new(token: Option<Token>, path: &'static str, who: Who, command: C) -> Self {
         let (body, ack) = (String::new(), String::new());
-        Pending { token, path, who, command, gate: Gate::Unknown, ts_ms: 0, body, ack }
+        Pending { token, path, who, command, gate: Gate::Unknown, until_ms: 0, ts_ms: 0, body, ack }
     }
 
     fn entry(&self, seq: u64) -> Entry<'_, C> {
@@ -84,6 +88,7 @@ pub(in crate::srv) struct Control<S: Ledger> {
     gate: VecDeque<Pending<S::Command>>,
     asked: usize,
     gate_out: Out,
+    gate_retry_ms: Option<u64>,
     /// Which ctl files have rules, as far as the gate has said: while it is away, those have to wait.
     ruled: BTreeMap<&'static str, bool>,
     /// Staged commands, in order, and how many of the first are in the append that is out, or in doubt.
@@ -115,6 +120,7 @@ impl<S: Ledger> Control<S> {
             gate: VecDeque::new(),
             asked: 0,
             gate_out: None,
+            gate_retry_ms: None,
             ruled: BTreeMap::new(),
             staged: VecDeque::new(),
             sent: 0,
@@ -181,7 +187,7 @@ impl<S: Ledger> Control<S> {
             }
             return;
         };
-        if self.gate_out.is_some() {
+        if self.gate_out.is_some() || self.gate_retry_ms.is_some() {
             return;
         }
         while self.gate.front().is_some_and(|pending| pending.gate == Gate::Passed) {
@@ -475,7 +481,9 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
             };
             return Verdict::Refuse { verb: S::verb(&command).to_string(), refusal };
         }
-        self.gate.push_back(Pending::new(Some(call.token), path, call.who.clone(), command));
+        let mut pending = Pending::new(Some(call.token), path, call.who.clone(), command);
+        pending.until_ms = call.now.mono_ms + GATE_MS;
+        self.gate.push_back(pending);
         Verdict::Later
     }
 
@@ -483,6 +491,7 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
         self.now = now;
         let is_due = |at: &mut Option<u64>| at.take_if(|at| *at <= now.mono_ms).is_some();
         is_due(&mut self.retry_ms);
+        is_due(&mut self.gate_retry_ms);
         if is_due(&mut self.doubt_ms) {
             let refusal = self.lost();
             core::mem::take(&mut self.staged).iter().for_each(|p| self.refuse(p, refusal.clone()));
@@ -493,7 +502,7 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
 
     fn deadline_ms(&self) -> Option<u64> {
         let due = self.due_ms.filter(|at| *at < u64::MAX && self.phase == Phase::Open);
-        [self.retry_ms, self.doubt_ms, due].into_iter().flatten().min()
+        [self.retry_ms, self.gate_retry_ms, self.doubt_ms, due].into_iter().flatten().min()
     }
 
     fn outbox(&mut self) -> Vec<Request> {

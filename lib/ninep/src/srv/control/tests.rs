@@ -353,8 +353,16 @@ fn a_gate_that_is_away_holds_back_what_it_has_not_passed_before() {
     let one = desk.write("1");
     let ask = desk.requests();
     desk.answer(&ask[0], Err(Word::Busy));
+    assert_eq!(desk.replies(), [], "its server may be back soon");
+    desk.now.mono_ms += 1000;
+    let ask = desk.requests();
+    desk.answer(&ask[0], Err(Word::Busy));
     assert_eq!(desk.replies(), [(one, Some(Word::Busy))]);
     let two = desk.write("2");
+    let ask = desk.requests();
+    desk.answer(&ask[0], Err(Word::Busy));
+    assert_eq!(desk.requests(), [], "not at once again");
+    desk.now.mono_ms += 50;
     let ask = desk.requests();
     desk.answer(&ask[0], Ok("OK GATE 0=pass gen=1\n"));
     let append = desk.requests();
