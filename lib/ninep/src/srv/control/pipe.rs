@@ -257,6 +257,10 @@ impl<S: Ledger> Control<S> {
                     pending.gate = Gate::Passed;
                     None
                 }
+                Err(_) if pending.until_ms > self.now.mono_ms => {
+                    self.gate_retry_ms = Some(self.now.mono_ms + RETRY_MS);
+                    None
+                }
                 Err(why) => {
                     Some(Refusal::new(Word::Busy, format!("the gate cannot be asked: {}", why.detail)))
                 }
