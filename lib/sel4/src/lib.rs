@@ -8,6 +8,10 @@
 /// Whether this build has a kernel to call.
 pub const IS_PRESENT: bool = cfg!(target_os = "none");
 
+/// Whether the kernel was built with a console that [`debug_put`](sys::debug_put) writes to.
+#[cfg(target_os = "none")]
+pub const HAS_CONSOLE: bool = cfg!(sel4_printing);
+
 #[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]

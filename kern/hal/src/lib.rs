@@ -1,0 +1,60 @@
+//! The only way to a device: its registers, and what a UART and a timer do.
+//! Guarantees: a driver written against these traits runs unchanged on the machine and, on a host, against
+//! a simulated device. Knows no device.
+#![no_std]
+
+#[cfg(target_arch = "aarch64")]
+mod counter;
+mod registers;
+
+#[cfg(target_arch = "aarch64")]
+pub use counter::PhysicalTimer;
+pub use registers::{Mmio, Registers};
+
+/// A window of 32-bit registers lies behind [`Registers`]; a serial line behind this.
+pub trait Uart {
+    /// Queues one byte, or says that the device has no room now.
+    fn put(&mut self, byte: u8) -> bool;
+
+    /// Takes one received byte, if there is one. A byte with a line error is not one.
+    fn get(&mut self) -> Option<u8>;
+
+    /// Quiets the device's interrupt after [`Uart::get`] has taken everything.
+    fn acknowledge(&mut self);
+}
+
+/// A counter that never stops, and one alarm.
+pub trait Timer {
+    /// Counts since the machine was reset.
+    fn now(&self) -> u64;
+
+    /// Counts a second.
+    fn frequency(&self) -> u64;
+
+    /// Raises the interrupt when the counter reaches `at`; quiets one that is raised.
+    fn alarm(&mut self, at: u64);
+
+    /// No interrupt any more.
+    fn quiet(&mut self);
+}
+
+/// `counts` of a counter in whole milliseconds.
+#[must_use]
+pub fn milliseconds(counts: u64, frequency: u64) -> u64 {
+    // Seconds apart, or a long uptime would overflow.
+    let (seconds, rest) = (counts / frequency, counts % frequency);
+    seconds * 1000 + rest * 1000 / frequency
+}
+
+#[cfg(test)]
+mod tests {
+    use super::milliseconds;
+
+    #[test]
+    fn a_century_is_still_counted() {
+        assert_eq!(milliseconds(62_500, 62_500_000), 1);
+        assert_eq!(milliseconds(62_499, 62_500_000), 0);
+        let century_s = 100 * 365 * 86_400;
+        assert_eq!(milliseconds(century_s * 1_000_000_000, 1_000_000_000), century_s * 1000);
+    }
+}

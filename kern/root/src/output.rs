@@ -1,0 +1,88 @@
+//! Where the boot log goes: the kernel's console until the serial line is ours, then the line.
+
+use core::fmt::{self, Write};
+
+use drivers::Pl011;
+use hal::{Mmio, Uart};
+
+/// How often a full device is asked again before a byte is dropped.
+const PATIENCE: u32 = 1 << 20;
+/// Early bytes that are held where the kernel has no console.
+const HELD: usize = 1024;
+
+/// The kernel's own console, if it was built with one.
+pub(crate) struct Kernel;
+
+impl Write for Kernel {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(sel4::debug_put);
+        Ok(())
+    }
+}
+
+/// The root task's output, and the serial line's input.
+pub(crate) struct Output {
+    line: Option<Pl011<Mmio>>,
+    held: heapless::Vec<u8, HELD>,
+}
+
+impl Output {
+    pub(crate) const fn new() -> Self {
+        Self { line: None, held: heapless::Vec::new() }
+    }
+
+    /// From now on the serial line is ours.
+    pub(crate) fn attach(&mut self, line: Pl011<Mmio>) {
+        let line = self.line.insert(line);
+        for &byte in &self.held {
+            put(line, byte);
+        }
+        self.held.clear();
+    }
+
+    /// A byte that was typed.
+    pub(crate) fn get(&mut self) -> Option<u8> {
+        self.line.as_mut()?.get()
+    }
+
+    /// Lets the line interrupt again.
+    pub(crate) fn acknowledge(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.acknowledge();
+        }
+    }
+}
+
+fn put(line: &mut Pl011<Mmio>, byte: u8) {
+    for _ in 0..PATIENCE {
+        if line.put(byte) {
+            return;
+        }
+    }
+}
+
+impl Write for Output {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            let returned = (byte == b'\n').then_some(b'\r');
+            for byte in returned.into_iter().chain([byte]) {
+                match &mut self.line {
+                    Some(line) => put(line, byte),
+                    None if sel4::HAS_CONSOLE => sel4::debug_put(byte),
+                    // More than this before the line is ours would be more than the log has.
+                    None => drop(self.held.push(byte)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints one line of the boot log.
+macro_rules! say {
+    ($output:expr, $($text:tt)*) => {{
+        use core::fmt::Write as _;
+        let _ = writeln!($output, "[root] {}", format_args!($($text)*));
+    }};
+}
+pub(crate) use say;

@@ -1,0 +1,120 @@
+//! Objects, pages and devices for this process and its children: the allocator put to work.
+// Mapping a device makes a pointer; that is the one unsafe block.
+#![allow(unsafe_code)]
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use hal::Mmio;
+use root_task::memory::{Slots, Spent, Untypeds};
+use sel4::kernel::object;
+use sel4::{CNode, Error, Frame, Memory, PageTable, Rights, Untyped, VSpace};
+
+/// Bytes of a page.
+pub(crate) const PAGE: u64 = 4096;
+/// Where devices' registers are mapped, clear of the image and the kernel's pages behind it.
+const DEVICES: u64 = 0x1000_0000;
+
+/// Why something could not be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Failed {
+    /// The books say no.
+    Spent(Spent),
+    /// The kernel says no.
+    Kernel(Error),
+}
+
+impl From<Spent> for Failed {
+    fn from(spent: Spent) -> Self {
+        Self::Spent(spent)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spent(Spent::Memory) => f.write_str("no memory is left"),
+            Self::Spent(Spent::Slots) => f.write_str("no capability slot is left"),
+            Self::Spent(Spent::Device) => f.write_str("no such device, or it is taken"),
+            Self::Kernel(error) => write!(f, "the kernel says: {error}"),
+        }
+    }
+}
+
+/// All that is left to give.
+pub(crate) struct Store {
+    pub(crate) slots: Slots,
+    pub(crate) ram: Untypeds,
+    pub(crate) devices: Untypeds,
+    /// Where the next device goes.
+    device_at: u64,
+}
+
+impl Store {
+    /// Everything that the boot info names.
+    pub(crate) fn new(boot: &sel4::BootInfo) -> Self {
+        let empty = boot.empty();
+        let (mut ram, mut devices) = (Untypeds::new(), Untypeds::new());
+        for untyped in boot.untyped() {
+            let list = if untyped.is_device { &mut devices } else { &mut ram };
+            list.add(untyped.slot, untyped.address, untyped.bits);
+        }
+        Self { slots: Slots::new(empty.start, empty.end), ram, devices, device_at: DEVICES }
+    }
+
+    /// Makes one object; `size_bits` matters for CNodes. Returns its slot.
+    pub(crate) fn make(&mut self, kind: u64, size_bits: u64) -> Result<u64, Failed> {
+        let bits = sel4::object_bits(kind, size_bits);
+        let untyped = self.ram.take(u8::try_from(bits).map_err(|_| Spent::Memory)?)?;
+        let slot = self.slots.take(1)?;
+        Untyped(untyped).retype(kind, size_bits, CNode::OWN, slot, 1)?;
+        Ok(slot)
+    }
+
+    /// Maps a page, making the page tables that are missing.
+    pub(crate) fn map(
+        &mut self,
+        frame: Frame,
+        vspace: VSpace,
+        address: u64,
+        rights: Rights,
+        memory: Memory,
+    ) -> Result<(), Failed> {
+        // Three levels may be missing; the fourth is the VSpace itself.
+        for _ in 0..3 {
+            match frame.map(vspace, address, rights, memory) {
+                Err(Error::FailedLookup) => {
+                    let table = PageTable(self.make(object::ARM_PAGE_TABLE, 0)?);
+                    table.map(vspace, address)?;
+                }
+                other => return Ok(other?),
+            }
+        }
+        Ok(frame.map(vspace, address, rights, memory)?)
+    }
+
+    /// Maps the page of registers at the physical `address` into this process.
+    pub(crate) fn device(&mut self, address: u64) -> Result<Mmio, Failed> {
+        let slots = &mut self.slots;
+        let untyped = self.devices.carve(address, 12, |slot, bits| {
+            let first = slots.take(2)?;
+            Untyped(slot).retype(object::UNTYPED, bits.into(), CNode::OWN, first, 2)?;
+            Ok::<_, Failed>([first, first + 1])
+        })?;
+        let slot = self.slots.take(1)?;
+        Untyped(untyped).retype(object::ARM_SMALL_PAGE, 0, CNode::OWN, slot, 1)?;
+        let at = self.device_at;
+        self.device_at += PAGE;
+        self.map(Frame(slot), VSpace::OWN, at, Rights::READ_WRITE, Memory::Device)?;
+        let base = NonNull::new(at as *mut u32).ok_or(Spent::Device)?;
+        // SAFETY: the page was just mapped there as a device's, carve gives each page once, and nothing
+        // unmaps it.
+        Ok(unsafe { Mmio::new(base, PAGE as usize) })
+    }
+}
