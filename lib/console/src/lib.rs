@@ -30,7 +30,7 @@ pub use data::{DATA_MAX, Data, write_data};
 pub use editor::{Editor, Fault, LINE_MAX, check_line};
 pub use frame::{FRAME_MAX, Framed, Framer, header};
 pub use root::RootVerb;
-pub use script::{Check, Expect, Failed, LINES_MAX, Next, Script, ScriptError, WAIT_MAX_MS};
+pub use script::{Expect, Failed, LINES_MAX, Next, Script, ScriptError, WAIT_MAX_MS};
 pub use session::{AUTH_WITHIN_MS, IDLE_MS, PING_AFTER_MS, Session, Step};
 pub use throttle::{FAILURES, LOCK_MAX_MS, LOCK_MS, Throttle, WITHIN_MS};
 pub use verb::{FIELDS_MAX, Fields, HELP, Mode, Refused, TestArgs, Verb};

@@ -94,15 +94,6 @@ pub enum Next<'a> {
     Failed,
 }
 
-/// What became of a command that is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Check<'a> {
-    /// Its line, from 1.
-    pub line: usize,
-    /// The command.
-    pub command: &'a str,
-}
-
 /// A failure, for people: `line 3: cat /x: expected OK, the response was: ERR CAT …`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed<'s> {
@@ -129,23 +120,28 @@ impl fmt::Display for Failed<'_> {
     }
 }
 
-/// A script in execution.
+/// A script in execution. It keeps no text: each call is given the one that [`Script::new`] has checked.
 #[derive(Debug, Clone)]
-pub struct Script<'a> {
-    lines: core::str::Lines<'a>,
+pub struct Script {
+    /// Lines that are behind us.
     number: usize,
-    command: Check<'a>,
+    /// Where the next begins.
+    at: usize,
+    /// The line of the last command, from 1.
+    command: usize,
     answer: Option<Response>,
     is_stream: bool,
+    is_skipped: bool,
     response: heapless::String<RESPONSE_MAX>,
     /// An ERR that no EXPECT has looked at yet.
     is_unexpected: bool,
-    failed: Option<(usize, Expect<'a>)>,
+    /// The line that failed.
+    failed: Option<usize>,
 }
 
-impl<'a> Script<'a> {
+impl Script {
     /// Checks a whole text before any of it is carried out.
-    pub fn new(text: &'a str) -> Result<Script<'a>, ScriptError> {
+    pub fn new(text: &str) -> Result<Script, ScriptError> {
         let mut has_command = false;
         for (i, line) in text.lines().enumerate() {
             let wrong = |what| ScriptError { line: i + 1, what };
@@ -161,11 +157,12 @@ impl<'a> Script<'a> {
             }
         }
         Ok(Script {
-            lines: text.lines(),
             number: 0,
-            command: Check { line: 0, command: "" },
+            at: 0,
+            command: 0,
             answer: None,
             is_stream: false,
+            is_skipped: false,
             response: heapless::String::new(),
             is_unexpected: false,
             failed: None,
@@ -173,41 +170,47 @@ impl<'a> Script<'a> {
     }
 
     /// What to do now.
-    pub fn step(&mut self) -> Next<'a> {
+    pub fn step<'a>(&mut self, text: &'a str) -> Next<'a> {
         while self.failed.is_none() {
-            let Some(text) = self.lines.next() else {
-                if self.is_unexpected {
-                    return self.fail(self.command.line, Expect::Ok);
-                }
-                return Next::Done;
+            let rest = text.get(self.at..).unwrap_or_default();
+            let line = match rest.split_inclusive('\n').next() {
+                Some(line) => line,
+                None if self.is_unexpected => return self.fail(self.command),
+                None => return Next::Done,
             };
+            let parsed = Line::parse(line.trim_end_matches('\n'));
+            if matches!(parsed, Ok(Line::Verb(_))) && self.is_unexpected {
+                return self.fail(self.command);
+            }
             self.number += 1;
-            match Line::parse(text) {
+            self.at += line.len();
+            match parsed {
                 Ok(Line::Nothing) => {}
+                Ok(Line::Wait(_)) if self.is_skipped => {}
                 Ok(Line::Wait(ms)) => return Next::Wait(ms),
                 Ok(Line::Expect(expect)) => {
                     self.is_unexpected = false;
-                    if !self.holds(expect) {
-                        return self.fail(self.number, expect);
+                    if !self.is_skipped && !self.holds(expect) {
+                        return self.fail(self.number);
                     }
                 }
-                Ok(Line::Verb(_)) if self.is_unexpected => return self.fail(self.command.line, Expect::Ok),
                 Ok(Line::Verb(line)) => {
-                    self.command = Check { line: self.number, command: line };
+                    self.command = self.number;
                     self.answer = None;
                     self.is_stream = false;
+                    self.is_skipped = false;
                     self.response.clear();
                     return Next::Send(line);
                 }
                 // The text was checked.
-                Err(_) => return self.fail(self.number, Expect::Ok),
+                Err(_) => return self.fail(self.number),
             }
         }
         Next::Failed
     }
 
-    fn fail(&mut self, line: usize, expect: Expect<'a>) -> Next<'a> {
-        self.failed = Some((line, expect));
+    fn fail<'a>(&mut self, line: usize) -> Next<'a> {
+        self.failed = Some(line);
         Next::Failed
     }
 
@@ -225,8 +228,7 @@ impl<'a> Script<'a> {
         let kind = Response::of(line, self.is_stream);
         match (kind, self.answer) {
             (Response::End, _) => return,
-            (Response::Data, _) => {}
-            (kind, None) => {
+            (kind @ (Response::Ok | Response::Err | Response::Pong), None) => {
                 self.answer = Some(kind);
                 self.is_unexpected = kind == Response::Err;
                 self.is_stream = kind == Response::Ok;
@@ -241,8 +243,13 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// The command that was sent last.
-    pub fn command(&self) -> Check<'a> {
+    /// The command that was given last is not carried out, nor are the lines that are about it.
+    pub fn skip(&mut self) {
+        self.is_skipped = true;
+    }
+
+    /// The line of the command that was given last, from 1; 0 before the first.
+    pub fn command(&self) -> usize {
         self.command
     }
 
@@ -252,9 +259,18 @@ impl<'a> Script<'a> {
     }
 
     /// What [`Next::Failed`] is about.
-    pub fn failed(&self) -> Option<Failed<'_>> {
-        let (line, expected) = self.failed?;
-        Some(Failed { line, command: self.command.command, expected, response: &self.response })
+    pub fn failed<'s>(&'s self, text: &'s str) -> Option<Failed<'s>> {
+        let line = self.failed?;
+        let at = |number: usize| text.lines().nth(number.checked_sub(1)?).map(Line::parse)?.ok();
+        let command = match at(self.command) {
+            Some(Line::Verb(command)) => command,
+            _ => "",
+        };
+        let expected = match at(line) {
+            Some(Line::Expect(expect)) => expect,
+            _ => Expect::Ok,
+        };
+        Some(Failed { line, command, expected, response: &self.response })
     }
 }
 
@@ -270,7 +286,7 @@ mod tests {
         let mut script = Script::new(text).unwrap();
         let mut answers = answers.iter();
         loop {
-            match script.step() {
+            match script.step(text) {
                 Next::Send(line) => {
                     let (command, lines) = answers.next().unwrap();
                     assert_eq!(line, *command);
@@ -278,7 +294,7 @@ mod tests {
                 }
                 Next::Wait(ms) => assert_eq!(ms, 5),
                 Next::Done => return None,
-                Next::Failed => return script.failed().map(|failed| failed.to_string()),
+                Next::Failed => return script.failed(text).map(|failed| failed.to_string()),
             }
         }
     }

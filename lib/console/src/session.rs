@@ -18,6 +18,8 @@ pub const IDLE_MS: u64 = 60_000;
 enum Stage {
     Auth,
     Open,
+    /// The session at the door has ended of itself.
+    Lost,
     Attached,
 }
 
@@ -65,10 +67,17 @@ impl Session {
         self.stage = Stage::Attached;
     }
 
-    /// The session at the door has ended: detached, or lost.
+    /// The session at the door has been detached.
     pub fn detached(&mut self) {
         if self.stage == Stage::Attached {
             self.stage = Stage::Open;
+        }
+    }
+
+    /// It has ended of itself.
+    pub fn lost(&mut self) {
+        if self.stage == Stage::Attached {
+            self.stage = Stage::Lost;
         }
     }
 
@@ -117,6 +126,9 @@ impl Session {
             ),
             (_, Verb::Help | Verb::Attach { .. } | Verb::Root(_)) | (Stage::Attached, _) => Step::Do(verb),
             (Stage::Open, _) => no("attach first"),
+            (Stage::Lost, _) => Step::Say(
+                Answer::err(verb.name(), "closed").with("detail", "the session has ended; attach again"),
+            ),
         }
     }
 }

@@ -121,7 +121,7 @@ fn a_script_runs_without_allocation() {
     let count = allocations(|| {
         let mut script = Script::new(text).unwrap();
         loop {
-            match script.step() {
+            match script.step(text) {
                 console::Next::Send(_) => script.response("OK X"),
                 console::Next::Wait(_) => {}
                 console::Next::Done => break,
