@@ -20,9 +20,9 @@ struct Args {
     /// Only records from this one on
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     since: u64,
-    /// Only commands to this file and below it
+    /// Only commands to this file and below it; may be given several times
     #[arg(long, value_name = "PATH")]
-    path: Option<String>,
+    path: Vec<String>,
     /// Go on with what is added
     #[arg(short, long)]
     follow: bool,
@@ -66,10 +66,11 @@ impl Args {
     fn wants(&self, record: &Record<'_>) -> bool {
         let entry = &record.entry;
         let is_kind = self.kind.is_empty() || self.kind.iter().any(|kind| kind == entry.kind.word());
-        let is_path = self.path.as_deref().is_none_or(|path| {
+        let is_below = |path: &String| {
             let rest = entry.path.strip_prefix(path.trim_end_matches('/'));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        });
+        };
+        let is_path = self.path.is_empty() || self.path.iter().any(is_below);
         record.seq >= self.since && is_kind && is_path
     }
 }
@@ -123,7 +124,7 @@ mod tests {
         let record = Record::parse(LINE.as_bytes()).unwrap();
         let wants = |args: &[&str]| Args::parse_from(["cohaudit"].iter().chain(args)).wants(&record);
         assert!(wants(&[]) && wants(&["--kind", "deny", "--kind", "ctl"]) && wants(&["--since", "118"]));
-        assert!(wants(&["--path", "/queen"]) && wants(&["--path", "/queen/ctl/"]));
+        assert!(wants(&["--path", "/log", "--path", "/queen"]) && wants(&["--path", "/queen/ctl/"]));
         assert!(!wants(&["--kind", "deny"]) && !wants(&["--since", "119"]) && !wants(&["--path", "/que"]));
         assert!(Args::try_parse_from(["cohaudit", "--kind", "x"]).is_err());
     }

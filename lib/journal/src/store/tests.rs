@@ -344,3 +344,22 @@ fn a_hundred_thousand_records_are_recovered_within_a_second() {
     println!("{} records, {} bytes recovered in {:?}", opened.records, store.bytes(), began.elapsed());
     assert!(began.elapsed().as_millis() < 1000 && opened.records > 100_000);
 }
+
+/// Records a second, by records in a commit: `cargo test --release -p journal -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measure, of the disk above all"]
+fn records_a_second() {
+    for size in [1, 8, 28, 256] {
+        let dir = tempfile::tempdir().unwrap();
+        let large = Options { dir: dir.path().into(), segment_bytes: 4 << 20, journal_bytes: 1 << 31 };
+        let (mut store, ..) = open_with(Real, large);
+        let batch: Vec<String> = (0..size).map(|i| format!("OK SPAWN id=worker-{i}")).collect();
+        let (began, mut records) = (std::time::Instant::now(), 0);
+        while began.elapsed().as_millis() < 1000 {
+            stage(&mut store, &batch).unwrap();
+            store.commit().unwrap();
+            records += size;
+        }
+        println!("{size} in a commit: {:.0}/s", records as f64 / began.elapsed().as_secs_f64());
+    }
+}
