@@ -108,9 +108,9 @@ impl Drop for Running {
 #[test]
 fn reading_and_refusals_are_the_same_on_a_mount_and_at_a_door() {
     let hive = Hive::start();
-    hive.both(&["cohls"]).is("log\nproc\nqueen\nshard\nworker\n", "", 0);
-    hive.both(&["cohls", "queen", "/queen/ctl"]).is("/queen/ctl\n\nqueen:\nctl\n", "", 0);
-    hive.both(&["cohls", "-l", "/queen"]).is("-rw-------         0 ctl\n", "", 0);
+    hive.both(&["cohls"]).is("actions\naudit\nlog\npolicy\nproc\nqueen\nreplay\nshard\nworker\n", "", 0);
+    hive.both(&["cohls", "queen/lease", "/queen/ctl"]).is("/queen/ctl\n\nqueen/lease:\nctl\n", "", 0);
+    hive.both(&["cohls", "-l", "/queen/lease"]).is("-rw-------         0 ctl\n", "", 0);
     for line in [
         &["cohls", "-lR", "/proc/tests"][..],
         &["cohls", "--json", "/proc/lifecycle"],
@@ -195,8 +195,8 @@ fn a_bind_lasts_on_a_mount_and_not_at_a_door() {
     assert_eq!(hive.run(&["cohls", "/q"], false).status, Some(1));
     let said = hive.run(&["cohbind", "/queen", "/q"], true);
     assert!(said.out.starts_with("OK BIND ") && said.err.is_empty(), "{said:?}");
-    hive.run(&["cohls", "/q"], true).is("ctl\n", "", 0);
-    assert_eq!(fs::read_dir(hive.path("n/q")).unwrap().count(), 1);
+    hive.run(&["cohls", "/q"], true).is(&hive.run(&["cohls", "/queen"], true).out, "", 0);
+    assert!(hive.path("n/q/ctl").exists());
     let said = hive.run(&["cohmnt", "log", "/log2"], true);
     assert!(said.out.starts_with("OK MOUNT "), "{said:?}");
     hive.run(&["cohls", "/log2"], true).is("queen.log\n", "", 0);
@@ -208,8 +208,9 @@ fn a_bind_lasts_on_a_mount_and_not_at_a_door() {
 fn tail_follows_several_files_through_the_death_of_a_server() {
     let hive = Hive::start();
     for is_mount in [false, true] {
-        let id = hive.run(&["cohspawn", "heartbeat", "ticks=100000", "period_ms=50"], is_mount).out;
-        let id = id.split("id=").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap().to_owned();
+        let spawned = hive.run(&["cohspawn", "heartbeat", "ticks=100000", "period_ms=50"], is_mount);
+        let id = spawned.out.split("id=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let id = id.unwrap_or_else(|| panic!("{spawned:?}")).to_owned();
         let telemetry = format!("/worker/{id}/telemetry");
         let line = ["cohtail", "-f", "--interval-ms", "250", "/log/queen.log", &telemetry];
         let tail = Running::start(hive.command(&line, is_mount));

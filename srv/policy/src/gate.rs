@@ -41,6 +41,8 @@ struct Batch {
 /// All that wait.
 #[derive(Default)]
 pub(crate) struct Questions {
+    /// Lines that came before the journal was read: whose, which, until when.
+    held: Vec<(Token, Vec<Question>, u64)>,
     next: u64,
     batches: HashMap<u64, Batch>,
     /// Approvals on their way to the journal, and whose answer each is.
@@ -49,7 +51,8 @@ pub(crate) struct Questions {
 
 impl Questions {
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        self.batches.values().map(|batch| batch.until_ms).min()
+        let held = self.held.iter().map(|(.., until_ms)| *until_ms);
+        self.batches.values().map(|batch| batch.until_ms).chain(held).min()
     }
 }
 
@@ -66,19 +69,36 @@ impl Policy {
             Ok(_) => return refuse(Word::Invalid, "no question".into()),
             Err(error) => return refuse(Word::Invalid, error.0),
         };
-        if !self.is_open {
-            return refuse(Word::Busy, "the journal is away".into());
-        }
-        if self.questions.batches.len() >= WAITING_MAX {
+        if self.questions.batches.len() + self.questions.held.len() >= WAITING_MAX {
             return refuse(Word::Busy, format!("{WAITING_MAX} questions wait"));
         }
+        if !self.is_open {
+            self.questions.held.push((call.token, questions, call.now.mono_ms + WAIT_MS));
+            return Verdict::Later;
+        }
+        self.decide(call.token, questions)
+    }
+
+    /// The journal is known, and takes records.
+    pub(crate) fn open(&mut self, now: Now) {
+        self.is_open = true;
+        self.now = now;
+        for (token, questions, _) in std::mem::take(&mut self.questions.held) {
+            match self.decide(token, questions) {
+                Verdict::Later => {}
+                verdict => self.completions.push((token, verdict)),
+            }
+        }
+    }
+
+    fn decide(&mut self, token: Token, questions: Vec<Question>) -> Verdict {
         let number = self.questions.next;
         self.questions.next += 1;
         let mut words = Vec::with_capacity(questions.len());
         let mut left = 0;
         for question in questions {
             let taken = &self.questions.taken;
-            let gate = self.ahead.gate(&question.path, call.now.wall_ms, &|id| taken.contains_key(id));
+            let gate = self.ahead.gate(&question.path, self.now.wall_ms, &|id| taken.contains_key(id));
             words.push(match (gate, question.take) {
                 (Gate::Pass, _) => "pass".to_string(),
                 (Gate::Denied(rule), _) => {
@@ -100,7 +120,7 @@ impl Policy {
                 }
             });
         }
-        let batch = Batch { token: call.token, words, left, until_ms: call.now.mono_ms + WAIT_MS };
+        let batch = Batch { token, words, left, until_ms: self.now.mono_ms + WAIT_MS };
         if left == 0 {
             return Verdict::Ack(self.answer(&batch));
         }
@@ -151,6 +171,11 @@ impl Policy {
 
     /// Ends questions that have waited for too long, and takes back what is not yet on its way.
     pub(crate) fn give_up(&mut self, now: Now) {
+        let late = self.questions.held.extract_if(.., |(.., until_ms)| *until_ms <= now.mono_ms);
+        let late: Vec<Token> = late.map(|(token, ..)| token).collect();
+        for token in late {
+            self.completions.push((token, refuse(Word::Busy, "the journal is away".into())));
+        }
         let late: Vec<u64> = self
             .questions
             .batches

@@ -97,9 +97,9 @@ impl Ledger for Policy {
         Ok(Mark { seq: record.seq, ts_ms: it.ts_ms })
     }
 
-    fn is_restored(&mut self, _: Now) {
+    fn is_restored(&mut self, now: Now) {
         self.ahead = self.state.clone();
-        self.is_open = true;
+        self.open(now);
     }
 
     fn due(&mut self, ts_ms: u64) -> (Vec<Command>, Option<u64>) {

@@ -9,6 +9,8 @@ mod gate;
 mod ledger;
 mod server;
 mod show;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 use ninep::srv::{Dir, Tree};
