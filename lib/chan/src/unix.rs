@@ -50,6 +50,14 @@ pub fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
     Ok(peer(stream)?.1)
 }
 
+/// Has an accept failed for want of descriptors or memory? The one who waits is still there, and shows as
+/// ready at once again: who polls leaves the listener alone for a while.
+pub fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].into_iter().any(|e| errno == Some(e))
+}
+
 /// What a read or write of a stream that does not block came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moved {

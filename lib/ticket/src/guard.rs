@@ -89,13 +89,17 @@ impl Throttle {
         }
     }
 
-    /// Makes room: first of those whose time is over, then of the one that failed longest ago.
+    /// Makes room: first of those whose time is over, then of the one that failed longest ago; of one that
+    /// is kept out only where all are.
     fn forget(&mut self, now_ms: u64) {
         self.peers
             .retain(|_, it| it.locked_until_ms > now_ms || now_ms.saturating_sub(it.first_ms) < WINDOW_MS);
         if self.peers.len() >= PEERS_MAX
-            && let Some(oldest) =
-                self.peers.iter().min_by_key(|(_, it)| it.first_ms).map(|(peer, _)| peer.clone())
+            && let Some(oldest) = self
+                .peers
+                .iter()
+                .min_by_key(|(_, it)| (it.locked_until_ms > now_ms, it.first_ms))
+                .map(|(peer, _)| peer.clone())
         {
             self.peers.remove(&oldest);
         }
@@ -134,6 +138,16 @@ mod tests {
             throttle.fail(&i.to_string(), 1);
         }
         assert!(throttle.peers.len() <= PEERS_MAX);
+    }
+
+    #[test]
+    fn a_peer_that_is_kept_out_is_not_forgotten_for_others() {
+        let mut throttle = Throttle::new();
+        (0..3).for_each(|_| throttle.fail("a", 0));
+        for i in 0..20_000u64 {
+            throttle.fail(&i.to_string(), 1);
+        }
+        assert!(throttle.check("a", 2).is_err());
     }
 
     #[test]

@@ -23,6 +23,8 @@ const SERVER: u64 = 0x12 << 56;
 const KIND: u64 = 0xff << 56;
 /// One read of a client or a server.
 const READ_BYTES: usize = 256 << 10;
+/// How long a listener is left alone when there are no descriptors.
+const ACCEPT_AGAIN_MS: u64 = 100;
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
 
@@ -65,6 +67,8 @@ pub(crate) struct Loop {
     runnable: Vec<usize>,
     buffer: Vec<u8>,
     dirty: Vec<usize>,
+    /// Listeners that are left alone, and until when.
+    paused: Vec<(usize, u64)>,
 }
 
 impl Loop {
@@ -100,6 +104,7 @@ impl Loop {
             runnable: Vec::new(),
             buffer: vec![0; READ_BYTES],
             dirty: Vec::new(),
+            paused: Vec::new(),
         })
     }
 
@@ -118,8 +123,9 @@ impl Loop {
                 }
             }
             self.pump();
+            let unpause = self.unpause(now.mono_ms);
             let deadline = if self.runnable.is_empty() {
-                [self.host.deadline_ms(), self.door.deadline_ms()].into_iter().flatten().min()
+                [self.host.deadline_ms(), self.door.deadline_ms(), unpause].into_iter().flatten().min()
             } else {
                 Some(0)
             };
@@ -186,8 +192,12 @@ impl Loop {
                     (stream, peer.ip().to_string(), None)
                 }),
             };
-            // Out of descriptors, or nobody there any more: what is waiting waits.
-            let Ok((stream, peer, uid)) = accepted else { return };
+            let (stream, peer, uid) = match accepted {
+                Ok(accepted) => accepted,
+                // Out of descriptors: who is waiting waits.
+                Err(error) if unix::is_exhausted(&error) => return self.pause(at),
+                Err(_) => return,
+            };
             let Some(mut stream) = stream else { continue };
             let slot = match self.door.accept(rules.clone(), peer, uid) {
                 Ok(slot) => slot,
@@ -206,6 +216,36 @@ impl Loop {
             let client = Client { stream, wish: Wish::Read, is_waiting: false, is_runnable: false };
             self.clients[slot] = Some(client);
         }
+    }
+
+    /// Leaves a listener alone for a while.
+    fn pause(&mut self, at: usize) {
+        if self.watch(at, Wish::Nothing) {
+            self.paused.push((at, self.door.now().mono_ms + ACCEPT_AGAIN_MS));
+        }
+    }
+
+    fn watch(&self, at: usize, wish: Wish) -> bool {
+        let token = LISTEN | at as u64;
+        self.listeners.get(at).is_some_and(|(socket, _)| {
+            let watched = match socket {
+                Socket::Unix(s) => self.poll.modify(s, token, wish),
+                Socket::Tcp(s) | Socket::Tls(s, _) => self.poll.modify(s, token, wish),
+            };
+            watched.is_ok()
+        })
+    }
+
+    /// Looks at paused listeners again whose time has come; says when the next one's does.
+    fn unpause(&mut self, now_ms: u64) -> Option<u64> {
+        let (due, later) =
+            std::mem::take(&mut self.paused).into_iter().partition(|(_, until)| *until <= now_ms);
+        self.paused = later;
+        let due: Vec<(usize, u64)> = due;
+        due.into_iter().for_each(|(at, _)| {
+            self.watch(at, Wish::Read);
+        });
+        self.paused.iter().map(|(_, until)| *until).min()
     }
 
     fn read_client(&mut self, slot: usize) {

@@ -74,9 +74,20 @@ struct Hive {
     now: Now,
 }
 
+/// The manifest that ships, with the servers that are played here.
 fn compiled() -> Manifest {
+    const PLAYED: [&str; 5] = ["log", "proc", "queen", "worker", "door"];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sys/hive.toml");
-    manifest::compile(&path).expect("the shipped manifest compiles").manifest
+    let mut manifest = manifest::compile(&path).expect("the shipped manifest compiles").manifest;
+    manifest.servers.retain(|server| PLAYED.contains(&server.name.as_str()));
+    let is_played = |line: &&str| {
+        let mut words = line.split_whitespace().filter(|word| *word != "-r");
+        words.next() != Some("mount") || words.next().is_some_and(|server| PLAYED.contains(&server))
+    };
+    for space in manifest.namespaces.values_mut() {
+        *space = space.lines().filter(is_played).map(|line| format!("{line}\n")).collect();
+    }
+    manifest
 }
 
 impl Hive {

@@ -3,7 +3,7 @@
 use crate::effects::stop_orders;
 use crate::flow::{Flow, read};
 use crate::queen::{Purpose, Queen, refuse};
-use authority::{Boot, Command, End, Ended, SYSTEM, Servers, System};
+use authority::{Action, Boot, Command, End, Ended, SYSTEM, Servers, System};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Now, Request, Service, Token, Verdict};
 use serde::Deserialize;
@@ -145,6 +145,8 @@ impl Queen {
             lines.peek().is_some() && lines.all(|line| line.split(' ').any(|field| field == "state=up"))
         };
         let missing: Vec<String> = self.config.required.iter().filter(|name| !is_up(name)).cloned().collect();
+        // What was reported and is not yet on its way is out of date.
+        self.reported.retain(|command| !matches!(command.action, Action::System(System::Servers(_))));
         if self.ahead.missing() != Some(&missing) {
             self.report(System::Servers(Servers { missing }));
         }

@@ -22,6 +22,8 @@ const QUEUE_MAX: usize = 256 << 10;
 /// Requests taken between two looks at the queue: small ones can ask for large replies. No frame is
 /// larger.
 const WINDOW: usize = MSIZE_MAX as usize;
+/// How long a listener is left alone when there are no descriptors.
+const ACCEPT_AGAIN_MS: u64 = 100;
 /// One read.
 const READ_BYTES: usize = 128 << 10;
 
@@ -41,6 +43,8 @@ pub struct Host<S: Service> {
     conns: HashMap<ConnId, Conn>,
     peers: Peers,
     buffer: Vec<u8>,
+    /// When the listener is looked at again.
+    accept_ms: Option<u64>,
 }
 
 impl<S: Service> Host<S> {
@@ -57,13 +61,20 @@ impl<S: Service> Host<S> {
         let mut engine = Engine::new(tree, limits, now);
         engine.start(now);
         let peers = Peers::new(boot.name, boot.run.join("srv"));
-        Ok(Host { engine, listener, conns: HashMap::new(), peers, buffer: vec![0; READ_BYTES] })
+        Ok(Host {
+            engine,
+            listener,
+            conns: HashMap::new(),
+            peers,
+            buffer: vec![0; READ_BYTES],
+            accept_ms: None,
+        })
     }
 
     /// Takes an event of the poll if it is this host's; says whether it was.
     pub fn event(&mut self, poll: &Poll, event: Event, now: Now) -> bool {
         match event.token & KIND {
-            LISTENER => self.accept(poll),
+            LISTENER => self.accept(poll, now),
             CONN => self.conn(poll, event, now),
             PEER => {
                 for (id, answer) in self.peers.event(poll, event, &mut self.buffer, now) {
@@ -75,8 +86,19 @@ impl<S: Service> Host<S> {
         true
     }
 
-    fn accept(&mut self, poll: &Poll) {
-        while let Ok((stream, _)) = self.listener.accept() {
+    fn accept(&mut self, poll: &Poll, now: Now) {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    if unix::is_exhausted(&error)
+                        && poll.modify(&self.listener, LISTENER, Wish::Nothing).is_ok()
+                    {
+                        self.accept_ms = Some(now.mono_ms + ACCEPT_AGAIN_MS);
+                    }
+                    return;
+                }
+            };
             let is_ours = unix::peer_uid(&stream).is_ok_and(|uid| uid == rustix::process::geteuid().as_raw());
             if !is_ours || stream.set_nonblocking(true).is_err() {
                 continue;
@@ -188,6 +210,10 @@ impl<S: Service> Host<S> {
 
     /// Carries out what the state has decided since the last turn: time, requests, completions.
     pub fn turn(&mut self, poll: &Poll, now: Now) {
+        if self.accept_ms.take_if(|at| *at <= now.mono_ms).is_some() {
+            // Where it cannot be looked at again, nobody new comes in; those who are in stay.
+            let _ = poll.modify(&self.listener, LISTENER, Wish::Read);
+        }
         // A reply may lead to further requests; what a state asks in answer to refusals is bounded by it.
         loop {
             let touched = self.engine.settle(now);
@@ -209,6 +235,6 @@ impl<S: Service> Host<S> {
 
     /// When [`Host::turn`] must run next, if nothing happens before.
     pub fn deadline_ms(&self) -> Option<u64> {
-        [self.engine.deadline_ms(), self.peers.deadline_ms()].into_iter().flatten().min()
+        [self.engine.deadline_ms(), self.peers.deadline_ms(), self.accept_ms].into_iter().flatten().min()
     }
 }
