@@ -40,6 +40,7 @@ pub struct Ring {
     lengths: VecDeque<u8>,
     end: u64,
     records: u64,
+    retained: u64,
     capacity: usize,
 }
 
@@ -49,12 +50,36 @@ const FIRST_BYTES: usize = 256;
 impl Ring {
     /// A ring of at most `capacity` bytes.
     pub fn new(capacity: usize) -> Ring {
-        Ring { bytes: VecDeque::new(), lengths: VecDeque::new(), end: 0, records: 0, capacity }
+        Ring::after(capacity, 0)
     }
 
-    /// Records ever appended.
+    /// An empty ring whose first record's sequence is `records + 1`: the successor of one that is lost.
+    pub fn after(capacity: usize, records: u64) -> Ring {
+        Ring { bytes: VecDeque::new(), lengths: VecDeque::new(), end: 0, records, retained: 0, capacity }
+    }
+
+    /// Records ever appended, which is the newest one's sequence: sequences count from 1.
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// The sequence of the oldest record that is retained; of the next one where there is none.
+    pub fn first(&self) -> u64 {
+        self.records - self.retained + 1
+    }
+
+    /// Where the record of a sequence begins, the end for those that are not there yet. Looks at every
+    /// older record that is retained.
+    pub fn offset_of(&self, sequence: u64) -> Result<u64, Lapped> {
+        if sequence < self.first() {
+            return Err(Lapped { first: self.base() });
+        }
+        if sequence > self.records {
+            return Ok(self.end);
+        }
+        let mut lengths = self.lengths.iter().copied();
+        let older = (self.first()..sequence).map(|_| take_length(|| lengths.next()) as u64);
+        Ok(self.base() + older.sum::<u64>())
     }
 
     /// Bytes that the ring holds of the machine's memory now.
@@ -63,15 +88,9 @@ impl Ring {
     }
 
     fn drop_oldest(&mut self) {
-        let (mut length, mut shift) = (0, 0);
-        while let Some(byte) = self.lengths.pop_front() {
-            length |= usize::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
+        let length = take_length(|| self.lengths.pop_front());
         self.bytes.drain(..length);
+        self.retained -= 1;
     }
 
     /// Room for `more` bytes: doubled, but never beyond the capacity.
@@ -82,6 +101,19 @@ impl Ring {
             self.bytes.reserve_exact(target - self.bytes.len());
         }
     }
+}
+
+/// The next record's length.
+fn take_length(mut next: impl FnMut() -> Option<u8>) -> usize {
+    let (mut length, mut shift) = (0, 0);
+    while let Some(byte) = next() {
+        length |= usize::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    length
 }
 
 impl Stream for Ring {
@@ -129,6 +161,7 @@ impl Stream for Ring {
         self.lengths.push_back(length as u8);
         self.end += record.len() as u64;
         self.records += 1;
+        self.retained += 1;
         Ok(())
     }
 }
@@ -201,6 +234,29 @@ mod tests {
         ring.append(b"abc").unwrap();
         assert_eq!(ring.append(&[0; 9]), Err(Full));
         assert_eq!((ring.base(), ring.end(), ring.records()), (0, 3, 1));
+    }
+
+    #[test]
+    fn a_sequence_leads_to_its_record_or_to_where_the_retained_ones_begin() {
+        for capacity in [16usize, 300, 700] {
+            let mut ring = Ring::after(capacity, 40);
+            assert_eq!(
+                (ring.first(), ring.offset_of(41), ring.offset_of(40)),
+                (41, Ok(0), Err(Lapped { first: 0 }))
+            );
+            let mut begins = vec![];
+            for i in 0..200u64 {
+                begins.push(ring.end());
+                ring.append(&vec![i as u8; 1 + (i as usize * 37) % capacity]).unwrap();
+                let first = ring.first();
+                assert_eq!(begins[(first - 41) as usize], ring.base());
+                for sequence in first..=ring.records() {
+                    assert_eq!(ring.offset_of(sequence), Ok(begins[(sequence - 41) as usize]));
+                }
+                assert_eq!(ring.offset_of(first - 1), Err(Lapped { first: ring.base() }));
+                assert_eq!(ring.offset_of(ring.records() + 1), Ok(ring.end()));
+            }
+        }
     }
 
     #[test]

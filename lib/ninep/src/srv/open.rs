@@ -32,6 +32,8 @@ enum View {
         base: u64,
         end: u64,
         has_written: bool,
+        /// The refusal of the first read.
+        passed: Option<Box<Refusal>>,
     },
     /// `last` is what a reader sees before it has written; `acks` what it has been answered since.
     Ctl {
@@ -99,9 +101,13 @@ impl Open {
             Kind::Append { .. } if truncates => {
                 return Err(Refusal::new(Word::Permission, "append-only: it cannot be truncated"));
             }
-            Kind::Append { view, .. } => {
+            Kind::Append { view, start, .. } => {
+                let start = start.as_ref().filter(|_| can_read);
+                let start = start.map(|start| start(state, &call)).transpose()?;
                 let stream = view(state, &call)?;
-                View::Stream { base: stream.base(), end: stream.end(), has_written: false }
+                let (base, end) = (start.as_ref().map_or(stream.base(), |start| start.at), stream.end());
+                let passed = start.and_then(|start| start.passed).map(Box::new);
+                View::Stream { base, end, has_written: false, passed }
             }
             Kind::Ctl { .. } | Kind::Orders { .. } => {
                 let last = acks.get(&(at.node, at.key)).filter(|_| can_read).cloned().unwrap_or_default();
@@ -131,7 +137,10 @@ impl Open {
             (View::Ctl { last, acks, written }, _) => {
                 Ok(copy(if *written == 0 { last } else { acks }.as_bytes(), offset, out))
             }
-            (View::Stream { base, .. }, Kind::Append { view, .. }) => {
+            (View::Stream { base, passed, .. }, Kind::Append { view, .. }) => {
+                if let Some(refusal) = passed.take() {
+                    return Err(*refusal);
+                }
                 let stream = view(state, &call(at, who, now))?;
                 let from = base.wrapping_add(offset);
                 if from >= stream.end() || offset > u64::MAX / 2 {
@@ -171,7 +180,7 @@ impl Open {
                     .map_err(|_| Refusal::new(Word::Invalid, "the value is not UTF-8"))?;
                 set(state, &call, text.trim_end_matches('\n'))
             }
-            (View::Stream { base, end, has_written }, Kind::Append { view, write }) => {
+            (View::Stream { base, end, has_written, .. }, Kind::Append { view, write, .. }) => {
                 let stream = view(state, &call)?;
                 let is_first = offset == 0 && !*has_written;
                 let (oldest, newest) = (end.wrapping_sub(*base), stream.end().wrapping_sub(*base));
@@ -258,9 +267,10 @@ pub(super) fn size<S>(tree: &mut Tree<S>, at: At, who: &Who, now: Now) -> Result
             render(state, &call, &mut text)?;
             Ok(text.len() as u64)
         }
-        Kind::Append { view, .. } => {
+        Kind::Append { view, start, .. } => {
+            let start = start.as_ref().map(|start| start(state, &call)).transpose()?;
             let stream = view(state, &call)?;
-            Ok(stream.end() - stream.base())
+            Ok(stream.end().saturating_sub(start.map_or(stream.base(), |start| start.at)))
         }
         Kind::Blob(blob) => blob.len(state, &call),
     }

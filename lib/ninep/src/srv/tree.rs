@@ -104,6 +104,15 @@ fn is_fields(text: &str) -> bool {
         .is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
 }
 
+/// Where an open of a stream begins to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The stream's offset that is the open's offset 0.
+    pub at: u64,
+    /// What the open's first read is refused with, for what is gone before `at`.
+    pub passed: Option<Refusal>,
+}
+
 /// A write-once file that is checked when it is complete. Bytes arrive in order.
 pub trait Blob<S> {
     /// Bytes that are there.
@@ -116,6 +125,7 @@ pub trait Blob<S> {
 
 type TextFn<S> = Box<dyn Fn(&S, &Call, &mut String) -> Result<(), Refusal>>;
 type ViewFn<S> = Box<dyn for<'s> Fn(&'s mut S, &Call) -> Result<&'s mut dyn Stream, Refusal>>;
+type StartFn<S> = Box<dyn Fn(&mut S, &Call) -> Result<Start, Refusal>>;
 type WriteFn<S> = Box<dyn Fn(&mut S, &Call, &[u8]) -> Result<(), Refusal>>;
 type SetFn<S> = Box<dyn Fn(&mut S, &Call, &str) -> Result<(), Refusal>>;
 type LineFn<S> = Box<dyn Fn(&mut S, &Call, &str) -> Verdict>;
@@ -131,7 +141,7 @@ pub struct File<S> {
 pub(super) enum Kind<S> {
     Dir { children: Vec<(Box<str>, u16)>, tables: Vec<Table<S>> },
     Text(TextFn<S>),
-    Append { view: ViewFn<S>, write: Option<WriteFn<S>> },
+    Append { view: ViewFn<S>, start: Option<StartFn<S>>, write: Option<WriteFn<S>> },
     Value { get: TextFn<S>, set: SetFn<S> },
     Ctl { path: &'static str, max_line: usize },
     Orders { line: LineFn<S>, max_line: usize },
@@ -155,7 +165,7 @@ impl<S> File<S> {
         mode: u32,
         view: impl for<'s> Fn(&'s mut S, &Call) -> Result<&'s mut dyn Stream, Refusal> + 'static,
     ) -> Self {
-        File { mode, kind: Kind::Append { view: Box::new(view), write: None } }
+        File { mode, kind: Kind::Append { view: Box::new(view), start: None, write: None } }
     }
 
     /// An append-only stream whose records pass through `write`, which checks, stamps or counts them.
@@ -164,7 +174,17 @@ impl<S> File<S> {
         view: impl for<'s> Fn(&'s mut S, &Call) -> Result<&'s mut dyn Stream, Refusal> + 'static,
         write: impl Fn(&mut S, &Call, &[u8]) -> Result<(), Refusal> + 'static,
     ) -> Self {
-        File { mode, kind: Kind::Append { view: Box::new(view), write: Some(Box::new(write)) } }
+        let kind = Kind::Append { view: Box::new(view), start: None, write: Some(Box::new(write)) };
+        File { mode, kind }
+    }
+
+    /// Of an append-only stream: `start` says where an open for reading begins; without it that is the
+    /// oldest offset. Other kinds stay as they are.
+    pub fn starting(mut self, start: impl Fn(&mut S, &Call) -> Result<Start, Refusal> + 'static) -> Self {
+        if let Kind::Append { start: from, .. } = &mut self.kind {
+            *from = Some(Box::new(start));
+        }
+        self
     }
 
     /// A small value that is read and replaced whole.
