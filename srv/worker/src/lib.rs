@@ -3,12 +3,17 @@
 //! rings together stay within the manifest's budget. Forgets a worker when the queen says so.
 #![forbid(unsafe_code)]
 
+mod counts;
+mod cursors;
+mod orders;
 mod workers;
 
+use counts::Counts;
+pub use cursors::{CONSUMERS_MAX, Cursors};
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Call, Dir, Key, Now, Op, Request, Service, Tree, Verdict};
+use ninep::srv::{Call, Dir, File, Key, Now, Op, Request, Service, Start, Tree, Who};
+use orders::{Add, command};
 use ring::Stream;
-use serde::Deserialize;
 pub use workers::{Config, Workers};
 
 /// Worker keys are their numbers here; a shard directory's key is its label, apart from those.
@@ -18,11 +23,14 @@ const SHARD: Key = 1 << 39;
 ///
 /// ```text
 /// <id>/                      telemetry  append-only: one record a write
+///                            cursor     the sequence that a consumer has handled
 ///                            status     one line
 /// [shard]/<hh>/worker/<id>/  the same directories, by shard
 /// [ctl]/{ctl,left}           add, drop and phase, from the queen only; ticks that are left
 /// ```
-pub fn tree(config: Config) -> Tree<Fs> {
+///
+/// With `reports`, what was taken is reported to the server of `/proc/ingest`.
+pub fn tree(config: Config, cursors: Cursors, reports: bool) -> Tree<Fs> {
     let ctl_line = 512;
     let by_shard = Dir::new().dir("worker", Dir::new().each(list_shard, find_in_shard, worker_dir()));
     let shards = Dir::new().each(
@@ -36,19 +44,24 @@ pub fn tree(config: Config) -> Tree<Fs> {
         by_shard,
     );
     let main = Dir::new().each(
-        |fs: &Fs, _, f| fs.workers.iter().for_each(|(key, worker)| f(&worker.id, key)),
-        |fs: &Fs, _, name| fs.workers.find(name),
+        |fs: &Fs, _, f| {
+            let workers = fs.workers.iter().filter(|_| fs.workers.has_alias());
+            workers.for_each(|(key, worker)| f(&worker.id, key));
+        },
+        |fs: &Fs, _, name| fs.workers.find(name).filter(|_| fs.workers.has_alias()),
         worker_dir(),
     );
-    let workers = Workers::new(config);
-    Tree::new(Fs { workers, takes_telemetry: true, outbox: Vec::new(), ask_ms: None }, main)
+    let workers = Workers::new(config, cursors);
+    let counts = reports.then(Counts::default);
+    Tree::new(Fs { workers, takes_telemetry: true, counts, outbox: Vec::new(), ask_ms: None }, main)
         .root("shard", shards)
         .internal("ctl", Dir::new().orders("ctl", 0o600, ctl_line, command).text("left", left))
 }
 
 fn worker_dir() -> Dir<Fs> {
     Dir::new()
-        .append_with("telemetry", 0o622, telemetry, append)
+        .with("telemetry", File::append_with(0o622, telemetry, append).starting(start))
+        .value("cursor", cursor, handled)
         .text("status", |fs: &Fs, call, out| fs.workers.status(call.key, out).ok_or_else(gone))
 }
 
@@ -69,11 +82,45 @@ fn telemetry<'f>(fs: &'f mut Fs, call: &Call) -> Result<&'f mut dyn Stream, Refu
     fs.workers.ring(call.key).map(|ring| ring as &mut dyn Stream).ok_or_else(gone)
 }
 
+fn start(fs: &mut Fs, call: &Call) -> Result<Start, Refusal> {
+    let (start, line) = fs.workers.start(call.key, &consumer(call.who)).ok_or_else(gone)?;
+    fs.outbox.extend(line.map(Request::log));
+    Ok(start)
+}
+
+/// Whose cursor it is: one role and subject has one of each worker.
+fn consumer(who: &Who) -> String {
+    if who.subject.is_empty() { who.role.clone() } else { format!("{}:{}", who.role, who.subject) }
+}
+
+fn cursor(fs: &Fs, call: &Call, out: &mut String) -> Result<(), Refusal> {
+    let handled = fs.workers.cursor(call.key, &consumer(call.who)).unwrap_or(0);
+    out.push_str(&format!("{handled}\n"));
+    Ok(())
+}
+
+fn handled(fs: &mut Fs, call: &Call, text: &str) -> Result<(), Refusal> {
+    let is_number = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let sequence = text.parse().ok().filter(|_| is_number);
+    let sequence = sequence.ok_or_else(|| Refusal::new(Word::Invalid, "a record's sequence is wanted"))?;
+    fs.workers.handled(call.key, &consumer(call.who), sequence)
+}
+
 fn append(fs: &mut Fs, call: &Call, record: &[u8]) -> Result<(), Refusal> {
-    if !fs.takes_telemetry {
-        return Err(Refusal::new(Word::Busy, "the hive's state takes no telemetry; see /proc/lifecycle"));
+    let taken = if fs.takes_telemetry {
+        fs.workers.append(call.key, record).map(|last| last.map(String::from))
+    } else {
+        Err(Refusal::new(Word::Busy, "the hive's state takes no telemetry; see /proc/lifecycle"))
+    };
+    if let Some(counts) = &mut fs.counts {
+        match &taken {
+            // The call's time is when its bytes came; requests before it may have taken a while.
+            Ok(_) => counts.took(record.len(), rt::now().mono_ms.saturating_sub(call.now.mono_ms), call.now),
+            Err(refusal) if matches!(refusal.word, Word::Busy | Word::Quota) => counts.refused(call.now),
+            Err(_) => {}
+        }
     }
-    if let Some(id) = fs.workers.append(call.key, record)? {
+    if let Some(id) = taken? {
         // The last tick: the queen ends a worker that has had its ticks.
         fs.outbox.push(to_queen(format!("{{\"spent\":{{\"worker\":\"{id}\",\"what\":\"ticks\"}}}}\n")));
     }
@@ -101,37 +148,59 @@ fn to_queen(line: String) -> Request {
 pub struct Fs {
     /// The rings.
     pub workers: Workers,
-    /// Whether the lifecycle allows telemetry; the queen says so when she begins, and at every change.
+    /// Whether the lifecycle allows telemetry: asked for at the start, told by the queen when she begins
+    /// and at every change.
     takes_telemetry: bool,
+    counts: Option<Counts>,
     outbox: Vec<Request>,
     ask_ms: Option<u64>,
 }
 
-/// The request for the queen's list of workers, and how long to wait between tries.
+/// The requests for the queen's list of workers and for the lifecycle's state, and how long to wait
+/// between tries.
 const LIST: u64 = 1;
+const STATE: u64 = 2;
+/// The report of what was taken.
+const REPORT: u64 = 2;
 const ASK_AGAIN_MS: u64 = 100;
 
 impl Service for Fs {
     fn start(&mut self, now: Now) {
         self.ask_ms = Some(now.mono_ms);
+        if let Some(counts) = &mut self.counts {
+            counts.begin(now);
+        }
     }
 
     fn deadline_ms(&self) -> Option<u64> {
-        self.ask_ms
+        let report = self.counts.as_ref().and_then(Counts::report_at);
+        [self.ask_ms, report].into_iter().flatten().min()
     }
 
-    fn tick(&mut self, _: Now) {
-        if self.ask_ms.take().is_some() {
+    fn tick(&mut self, now: Now) {
+        if self.ask_ms.take_if(|at| *at <= now.mono_ms).is_some() {
             let path = "workers".into();
             self.outbox.push(Request { id: LIST, server: "queen", root: "in", path, op: Op::Read });
+            let (root, path) = ("lifecycle", "state".into());
+            self.outbox.push(Request { id: STATE, server: "queen", root, path, op: Op::Read });
         }
+        if let Some(counts) = &mut self.counts {
+            self.outbox.extend(counts.report(REPORT, "worker", now));
+        }
+    }
+
+    fn sync(&mut self, _: &Call) -> Result<(), Refusal> {
+        self.workers.sync()
     }
 
     fn outbox(&mut self) -> Vec<Request> {
         std::mem::take(&mut self.outbox)
     }
 
-    fn reply(&mut self, _: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
+    fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
+        if id == REPORT {
+            return self.counts.iter_mut().for_each(|counts| counts.reported(answer.is_ok(), now));
+        }
         let Ok(list) = answer else {
             self.ask_ms = Some(now.mono_ms + ASK_AGAIN_MS);
             return;
@@ -144,80 +213,35 @@ impl Service for Fs {
                 self.outbox.push(Request::log(format!("worker cannot restore {line}: {refusal}")));
             }
         }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Command {
-    Add(Add),
-    Drop(Drop),
-    /// The hive's lifecycle has another state.
-    Phase(Phase),
-}
-
-/// The states of the lifecycle.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum Phase {
-    Booting,
-    Degraded,
-    Online,
-    Draining,
-    Quiesced,
-    Offline,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Add {
-    id: String,
-    role: String,
-    #[serde(default)]
-    ticks: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Drop {
-    id: String,
-}
-
-impl Fs {
-    fn add(&mut self, add: &Add) -> Result<(), Refusal> {
-        self.workers.add(&add.id, &add.role, add.ticks)
-    }
-}
-
-fn command(fs: &mut Fs, _: &Call, line: &str) -> Verdict {
-    let (verb, done) = match json::from_str(line) {
-        Err(error) => ("CTL", Err(Refusal::new(Word::Invalid, error.to_string()))),
-        Ok(Command::Add(add)) => ("ADD", fs.add(&add)),
-        Ok(Command::Drop(drop)) => ("DROP", fs.workers.drop(&drop.id)),
-        Ok(Command::Phase(phase)) => {
-            let takes = matches!(phase, Phase::Online | Phase::Degraded | Phase::Draining);
-            fs.takes_telemetry = takes;
-            ("PHASE", Ok(()))
+        if let Err(refusal) = self.workers.forget_others() {
+            self.outbox.push(Request::log(format!("worker cannot forget cursors: {refusal}")));
         }
-    };
-    match done {
-        Ok(()) => Verdict::Ack(format!("OK {verb}")),
-        Err(refusal) => Verdict::Refuse { verb: verb.into(), refusal },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ninep::srv::Verdict;
+
+    const CONFIG: Config = Config {
+        ring_bytes: 4096,
+        record_bytes: 64,
+        budget_bytes: 8192,
+        shard_bits: 8,
+        alias: true,
+        frames: false,
+    };
 
     #[test]
     fn telemetry_is_taken_as_the_lifecycle_allows() {
-        let config = Config { ring_bytes: 4096, record_bytes: 64, budget_bytes: 8192, shard_bits: 8 };
-        let mut fs = tree(config).state;
+        let mut fs = tree(CONFIG, Cursors::new(), false).state;
         let who = ninep::srv::Who::from_uname("server:queen", 0);
         let mut call = Call { key: 0, who: &who, now: Now::default(), token: Default::default() };
         command(&mut fs, &call, r#"{"add":{"id":"worker-1","role":"worker-heartbeat"}}"#);
         call.key = fs.workers.find("worker-1").unwrap();
+        assert!(Phase::parse("state=BOOTING\n").is_some_and(|phase| !phase.takes_telemetry()));
+        assert!(Phase::parse("state=WHAT\n").is_none() && Phase::parse("ONLINE").is_none());
         for (phase, takes) in [
             ("QUIESCED", false),
             ("DRAINING", true),
@@ -235,8 +259,7 @@ mod tests {
 
     #[test]
     fn a_command_of_another_shape_changes_nothing() {
-        let config = Config { ring_bytes: 4096, record_bytes: 64, budget_bytes: 8192, shard_bits: 8 };
-        let mut fs = tree(config).state;
+        let mut fs = tree(CONFIG, Cursors::new(), false).state;
         let who = ninep::srv::Who::from_uname("server:queen", 0);
         let call = Call { key: 0, who: &who, now: Now::default(), token: Default::default() };
         for line in [

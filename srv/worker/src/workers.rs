@@ -1,9 +1,11 @@
 //! The workers and their rings. Has never heard of 9P, but for the words of its refusals.
 
+use crate::cursors::Cursors;
+use frame::Frame;
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::Key;
+use ninep::srv::{Key, Start};
 use ring::{Ring, Stream};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 /// Sizes, from the manifest's `[telemetry]`.
@@ -17,6 +19,10 @@ pub struct Config {
     pub budget_bytes: usize,
     /// Bits of a shard label.
     pub shard_bits: u8,
+    /// Whether `<id>` is there beside `[shard]/<hh>/worker/<id>`.
+    pub alias: bool,
+    /// Whether a record is a `telemetry-frame/v1`; else it is any bytes.
+    pub frames: bool,
 }
 
 impl Config {
@@ -28,6 +34,8 @@ impl Config {
             record_bytes: telemetry.record_bytes as usize,
             budget_bytes: size(telemetry.budget_bytes),
             shard_bits: telemetry.shard_bits,
+            alias: telemetry.worker_alias,
+            frames: telemetry.frame_schema == manifest::FrameSchema::Cbor,
         }
     }
 }
@@ -52,14 +60,17 @@ pub struct Workers {
     config: Config,
     workers: BTreeMap<Key, Worker>,
     keys: HashMap<String, Key>,
-    shards: BTreeSet<u8>,
+    /// Shards that have workers, and how many.
+    shards: BTreeMap<u8, usize>,
     next: Key,
+    cursors: Cursors,
 }
 
 impl Workers {
     /// None yet.
-    pub fn new(config: Config) -> Workers {
-        Workers { config, workers: BTreeMap::new(), keys: HashMap::new(), shards: BTreeSet::new(), next: 1 }
+    pub fn new(config: Config, cursors: Cursors) -> Workers {
+        let (workers, keys, shards) = (BTreeMap::new(), HashMap::new(), BTreeMap::new());
+        Workers { config, workers, keys, shards, next: 1, cursors }
     }
 
     /// A new worker with an empty ring; one that is known stays as it is. Quota where the rings
@@ -79,11 +90,12 @@ impl Workers {
             return Err(Refusal::new(Word::Quota, detail));
         }
         let shard = ns::ShardLabel::parse(&ns::shard_label(id, self.config.shard_bits)).unwrap_or(0);
-        let ring = Ring::new(self.config.ring_bytes);
+        // Records that consumers have handled are not counted again: a cursor stays where it is.
+        let ring = Ring::after(self.config.ring_bytes, self.cursors.furthest(id));
         let worker = Worker { id: id.into(), role: role.into(), shard, ticks_left: ticks, ring };
         self.workers.insert(self.next, worker);
         self.keys.insert(id.into(), self.next);
-        self.shards.insert(shard);
+        *self.shards.entry(shard).or_default() += 1;
         self.next += 1;
         Ok(())
     }
@@ -92,11 +104,21 @@ impl Workers {
     pub fn drop(&mut self, id: &str) -> Result<(), Refusal> {
         let key = self.keys.remove(id).ok_or_else(|| Refusal::new(Word::NotFound, format!("id={id}")))?;
         if let Some(worker) = self.workers.remove(&key)
-            && !self.workers.values().any(|other| other.shard == worker.shard)
+            && let Some(others) = self.shards.get_mut(&worker.shard)
         {
-            self.shards.remove(&worker.shard);
+            *others -= 1;
+            if *others == 0 {
+                self.shards.remove(&worker.shard);
+            }
         }
-        Ok(())
+        self.cursors.forget(id)
+    }
+
+    /// Forgets cursors of workers that are not here: they ended while this process was away.
+    pub fn forget_others(&mut self) -> Result<(), Refusal> {
+        let gone: Vec<String> =
+            self.cursors.workers().filter(|id| !self.keys.contains_key(*id)).map(String::from).collect();
+        gone.iter().try_for_each(|id| self.cursors.forget(id))
     }
 
     /// Appends a record. Where it was the worker's last, says whose it was.
@@ -110,11 +132,61 @@ impl Workers {
         if worker.ticks_left == Some(0) {
             return Err(Refusal::new(Word::Quota, "the worker's ticks are spent"));
         }
+        if self.config.frames {
+            check_frame(worker, record)?;
+        }
         worker.ring.append(record).map_err(|_| Refusal::new(Word::TooBig, "larger than the ring"))?;
         if let Some(left) = &mut worker.ticks_left {
             *left -= 1;
         }
         Ok((worker.ticks_left == Some(0)).then_some(&worker.id))
+    }
+
+    /// What a consumer has handled of a worker's records.
+    pub fn cursor(&self, key: Key, consumer: &str) -> Option<u64> {
+        self.cursors.get(&self.workers.get(&key)?.id, consumer)
+    }
+
+    /// A consumer has handled the records up to a sequence. Invalid backwards, and past the newest.
+    pub fn handled(&mut self, key: Key, consumer: &str, sequence: u64) -> Result<(), Refusal> {
+        let worker =
+            self.workers.get(&key).ok_or_else(|| Refusal::new(Word::Revoked, "the worker is gone"))?;
+        let newest = worker.ring.records();
+        if sequence > newest {
+            return Err(Refusal::new(Word::Invalid, format!("{sequence}; the newest record is {newest}")));
+        }
+        self.cursors.set(&worker.id, consumer, sequence)
+    }
+
+    /// Where a consumer's open begins: after what it has handled. The line, where there is one, is for
+    /// the log: the ring has passed the cursor, and nobody has said so before.
+    pub fn start(&mut self, key: Key, consumer: &str) -> Option<(Start, Option<String>)> {
+        let worker = self.workers.get(&key)?;
+        let base = worker.ring.base();
+        let Some(handled) = self.cursors.get(&worker.id, consumer) else {
+            return Some((Start { at: base, passed: None }, None));
+        };
+        let Ok(at) = worker.ring.offset_of(handled.saturating_add(1)) else {
+            let first = worker.ring.first();
+            let passed = Refusal::new(Word::Revoked, format!("first={first} is retained"));
+            let line = format!(
+                "worker cursor passed id={} consumer={consumer} cursor={handled} first={first}",
+                worker.id
+            );
+            let line = self.cursors.tell(&worker.id, consumer).then_some(line);
+            return Some((Start { at: base, passed: Some(passed) }, line));
+        };
+        Some((Start { at, passed: None }, None))
+    }
+
+    /// What was said of cursors outlives the machine.
+    pub fn sync(&self) -> Result<(), Refusal> {
+        self.cursors.sync()
+    }
+
+    /// Whether `<id>` is there beside the shard's path.
+    pub fn has_alias(&self) -> bool {
+        self.config.alias
     }
 
     /// A worker's ring.
@@ -139,7 +211,7 @@ impl Workers {
 
     /// Shards that have a worker.
     pub fn shards(&self) -> impl Iterator<Item = u8> {
-        self.shards.iter().copied()
+        self.shards.keys().copied()
     }
 
     /// The line of `status`.
@@ -161,15 +233,39 @@ impl Workers {
     }
 }
 
+/// A record is one frame and nothing else, and it is its worker's.
+fn check_frame(worker: &Worker, record: &[u8]) -> Result<(), Refusal> {
+    let invalid =
+        |what: String| Err(Refusal::new(Word::Invalid, format!("a telemetry-frame/v1 is wanted: {what}")));
+    match Frame::decode(record) {
+        Err(malformed) => invalid(malformed.to_string()),
+        Ok((_, used)) if used != record.len() => {
+            invalid(format!("{} bytes after the frame", record.len() - used))
+        }
+        Ok((frame, _)) if frame.worker_id != worker.id => {
+            invalid(format!("its worker_id is not {}", worker.id))
+        }
+        Ok((frame, _)) if frame.role != worker.role => invalid(format!("its role is not {}", worker.role)),
+        Ok(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CONFIG: Config = Config { ring_bytes: 4096, record_bytes: 64, budget_bytes: 8192, shard_bits: 8 };
+    const CONFIG: Config = Config {
+        ring_bytes: 4096,
+        record_bytes: 64,
+        budget_bytes: 8192,
+        shard_bits: 8,
+        alias: true,
+        frames: false,
+    };
 
     #[test]
     fn the_last_tick_is_taken_and_the_next_refused() {
-        let mut workers = Workers::new(CONFIG);
+        let mut workers = Workers::new(CONFIG, Cursors::new());
         workers.add("worker-1", "worker-heartbeat", Some(2)).unwrap();
         let key = workers.find("worker-1").unwrap();
         assert_eq!(workers.append(key, b"heartbeat 1\n"), Ok(None));
@@ -185,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_budget_bounds_the_rings() {
-        let mut workers = Workers::new(CONFIG);
+        let mut workers = Workers::new(CONFIG, Cursors::new());
         workers.add("a", "r", None).unwrap();
         workers.add("b", "r", None).unwrap();
         assert_eq!(workers.add("c", "r", None).unwrap_err().word, Word::Quota);
@@ -195,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_dropped_worker_is_gone_for_those_who_hold_it() {
-        let mut workers = Workers::new(CONFIG);
+        let mut workers = Workers::new(CONFIG, Cursors::new());
         workers.add("a", "r", None).unwrap();
         let key = workers.find("a").unwrap();
         workers.drop("a").unwrap();
@@ -206,9 +302,78 @@ mod tests {
 
     #[test]
     fn a_record_beyond_the_bound_is_too_big() {
-        let mut workers = Workers::new(CONFIG);
+        let mut workers = Workers::new(CONFIG, Cursors::new());
         workers.add("a", "r", None).unwrap();
         let key = workers.find("a").unwrap();
         assert_eq!(workers.append(key, &[0; 65]).unwrap_err().word, Word::TooBig);
+    }
+
+    #[test]
+    fn a_frame_is_its_workers_and_alone() {
+        let config = Config { record_bytes: 4096, frames: true, ..CONFIG };
+        let mut workers = Workers::new(config, Cursors::new());
+        workers.add("a", "worker-gpu", None).unwrap();
+        let key = workers.find("a").unwrap();
+        let encoded = |worker_id, role| {
+            let mut out = Vec::new();
+            Frame { worker_id, role, seq: 1, emitted_ms: 7, payload: b"x" }.encode(&mut out);
+            out
+        };
+        let frame = encoded("a", "worker-gpu");
+        assert_eq!(workers.append(key, &frame), Ok(None));
+        for record in [
+            b"heartbeat 1\n".to_vec(),
+            [&frame[..], b"\n"].concat(),
+            [&frame[..], &frame].concat(),
+            frame[1..].to_vec(),
+            encoded("b", "worker-gpu"),
+            encoded("a", "worker-bus"),
+        ] {
+            assert_eq!(workers.append(key, &record).unwrap_err().word, Word::Invalid);
+        }
+        assert_eq!(workers.get(key).unwrap().ring.records(), 1);
+    }
+
+    #[test]
+    fn a_cursor_that_the_ring_has_passed_is_told_of_once() {
+        let mut workers = Workers::new(CONFIG, Cursors::new());
+        workers.add("a", "r", None).unwrap();
+        let key = workers.find("a").unwrap();
+        assert_eq!(workers.handled(key, "queen", 1).unwrap_err().word, Word::Invalid);
+        (0..10).for_each(|_| drop(workers.append(key, &[b'x'; 64])));
+        workers.handled(key, "queen", 4).unwrap();
+        let start = |workers: &mut Workers| workers.start(key, "queen").unwrap();
+        assert_eq!(start(&mut workers), (Start { at: 4 * 64, passed: None }, None));
+        // Ten times around.
+        (0..640).for_each(|_| drop(workers.append(key, &[b'y'; 64])));
+        let (at, line) = start(&mut workers);
+        assert_eq!(at.passed, Some(Refusal::new(Word::Revoked, "first=587 is retained")));
+        assert_eq!(at.at, workers.ring(key).unwrap().base());
+        assert_eq!(line.as_deref(), Some("worker cursor passed id=a consumer=queen cursor=4 first=587"));
+        assert_eq!(start(&mut workers), (at, None));
+        let other = workers.start(key, "queen:two").unwrap();
+        assert_eq!(other.0.passed, None, "another consumer has no cursor to be passed");
+    }
+
+    #[test]
+    fn sequences_go_on_after_the_furthest_cursor_that_was_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut workers = Workers::new(CONFIG, Cursors::open(dir.path()).unwrap().0);
+        workers.add("a", "r", None).unwrap();
+        let key = workers.find("a").unwrap();
+        (0..9).for_each(|_| drop(workers.append(key, b"old")));
+        workers.handled(key, "queen", 7).unwrap();
+        workers.handled(key, "queen:slow", 2).unwrap();
+        drop(workers);
+        let mut workers = Workers::new(CONFIG, Cursors::open(dir.path()).unwrap().0);
+        workers.add("a", "r", None).unwrap();
+        let key = workers.find("a").unwrap();
+        workers.append(key, b"new").unwrap();
+        assert_eq!(workers.cursor(key, "queen"), Some(7));
+        assert_eq!(workers.start(key, "queen").unwrap().0, Start { at: 0, passed: None });
+        let slow = workers.start(key, "queen:slow").unwrap().0;
+        assert_eq!(slow.passed, Some(Refusal::new(Word::Revoked, "first=8 is retained")));
+        workers.handled(key, "queen", 8).unwrap();
+        assert_eq!(workers.start(key, "queen").unwrap().0.at, 3);
     }
 }

@@ -138,7 +138,7 @@ pub const SERVERS: &[Served] = &[
         memory_kib: 131_072,
         roots: &[any(""), any("shard")],
         for_workers: &[("$subject", false), ("shard/$shard/worker/$subject", false)],
-        talks_to: &[SINK, ("queen", "in")],
+        talks_to: &[SINK, ("queen", "in"), ("telemetry", "in")],
         doc: "telemetry rings and cursors of workers",
     },
     Served {
