@@ -9,11 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tests::{Hive, until};
 
-const SERVERS: [&str; 6] = ["log", "proc", "worker", "telemetry", "queen", "door"];
+const SERVERS: [&str; 8] = ["log", "proc", "audit", "policy", "worker", "telemetry", "queen", "door"];
+/// Within which a killed server is back. On an idle machine that is a fifth of a second; a busy one is
+/// not what is tested.
+const BACK: Duration = Duration::from_secs(5);
 /// A file of each server, the door's own last.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 8] = [
     ("log", "/log/queen.log"),
     ("proc", "/proc/version"),
+    ("audit", "/audit/export"),
+    ("policy", "/policy/rules"),
     ("telemetry", "/proc/ingest/records"),
     ("queen", "/proc/queen/workers"),
     ("queen", "/proc/lifecycle/state"),
@@ -73,7 +78,7 @@ fn a_reader_of_everything_outlives_every_server() {
             for server in SERVERS {
                 *victim.lock().unwrap() = server;
                 let took = hive.kill(server);
-                assert!(took < Duration::from_secs(1), "{server} took {took:?}");
+                assert!(took < BACK, "{server} took {took:?}");
                 // The reader's last attempt during the death is over by then.
                 std::thread::sleep(Duration::from_millis(50));
                 *victim.lock().unwrap() = "";
@@ -83,7 +88,7 @@ fn a_reader_of_everything_outlives_every_server() {
         stop.store(true, Ordering::Relaxed);
         let (reads, slowest) = reader.join().unwrap();
         assert!(reads > 100, "{reads} reads");
-        assert!(slowest < Duration::from_secs(1), "one took {slowest:?}");
+        assert!(slowest < BACK, "one took {slowest:?}");
     });
 }
 
@@ -136,19 +141,19 @@ fn an_idle_hive_sleeps_and_is_small() {
     // The boot's last words are written by then.
     std::thread::sleep(Duration::from_millis(500));
     let pids = hive.pids();
-    let wakes = |pid: &i32| {
+    let wakes = |pid: &i32| -> u64 {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        status
-            .lines()
-            .filter(|line| line.contains("voluntary_ctxt_switches"))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse().unwrap()
     };
     // Asking for the status has woken init: give it its rest.
     std::thread::sleep(Duration::from_millis(100));
-    let before: Vec<_> = pids.iter().map(wakes).collect();
+    let before: Vec<u64> = pids.iter().map(wakes).collect();
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(pids.iter().map(wakes).collect::<Vec<_>>(), before);
+    let woken: Vec<u64> = pids.iter().zip(&before).map(|(pid, before)| wakes(pid) - before).collect();
+    // A line a second in /proc/ingest/watch; the others have nothing to do.
+    assert!(woken.iter().all(|times| *times <= 3), "{woken:?}");
+    assert!(woken.iter().filter(|times| **times > 0).count() <= 1, "{woken:?}");
 
     let resident = |pid: &i32| -> u64 {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
