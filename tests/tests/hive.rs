@@ -44,6 +44,21 @@ fn a_worker_lives_speaks_and_is_spent() {
 }
 
 #[test]
+fn the_queen_is_told_again_and_again_what_a_worker_has_left() {
+    let hive = Hive::start(&[]);
+    let mut conn = hive.dial().unwrap();
+    command(&mut conn, r#"{"spawn":"heartbeat","ticks":1000,"period_ms":20}"#).unwrap();
+    let left = |conn: &mut Conn| {
+        let workers = text(conn, "/proc/queen/workers").unwrap();
+        let left = workers.split("ticks_left=").nth(1).and_then(|rest| rest.split(' ').next());
+        left.unwrap().parse::<u64>().unwrap()
+    };
+    until("it is told", || left(&mut conn) < 1000);
+    let before = left(&mut conn);
+    until("it is told again", || left(&mut conn) < before);
+}
+
+#[test]
 fn a_budget_of_time_ends_a_worker() {
     let hive = Hive::start(&[]);
     let mut conn = hive.dial().unwrap();

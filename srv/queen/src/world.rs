@@ -9,7 +9,8 @@ use ninep::srv::{Call, Now, Request, Service, Token, Verdict};
 use serde::Deserialize;
 use std::collections::HashMap;
 
-/// How often servers are looked at, and what workers have left, while there are any.
+/// How often servers are looked at, and what workers have left, while there are workers: without them
+/// the queen sleeps until somebody has something to report.
 const LOOK_MS: u64 = 1000;
 const ASK_AGAIN_MS: u64 = 20;
 /// The longest status of a process that is kept.
@@ -152,6 +153,10 @@ impl Queen {
         }
     }
 
+    fn looks(&self) -> bool {
+        self.is_in_step && self.state.workers().next().is_some()
+    }
+
     /// What workers have left. Those that have nothing are ended, should the word of it have been lost.
     fn spent(&mut self, spent: Vec<String>, why: &End) {
         spent.into_iter().for_each(|worker| self.ended(Some(worker), why.clone()));
@@ -176,7 +181,7 @@ impl Service for Queen {
 
     fn deadline_ms(&self) -> Option<u64> {
         let linger = self.lingering.front().map(|(at, ..)| *at);
-        let look = self.look_ms.filter(|_| self.is_in_step);
+        let look = self.looks().then(|| self.look_ms.unwrap_or(0));
         [linger, look, self.ask_ms].into_iter().flatten().min()
     }
 
@@ -190,13 +195,11 @@ impl Service for Queen {
                 self.begin(Flow::new([stop_orders(&id).to_vec()]));
             }
         }
-        if self.is_in_step && self.look_ms.is_none_or(|at| at <= now.mono_ms) {
+        if self.looks() && self.look_ms.is_none_or(|at| at <= now.mono_ms) {
             self.look_ms = Some(now.mono_ms + LOOK_MS);
             self.ask(read("init", "", "status"), Purpose::Servers);
-            if self.state.workers().next().is_some() {
-                self.ask(read("worker", "ctl", "left"), Purpose::Ticks);
-                self.ask(read("door", "ctl", "left"), Purpose::Ops);
-            }
+            self.ask(read("worker", "ctl", "left"), Purpose::Ticks);
+            self.ask(read("door", "ctl", "left"), Purpose::Ops);
         }
     }
 
