@@ -1,6 +1,7 @@
 //! A sha256 and its hex digits.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use sha2::{Digest, Sha256};
 
@@ -39,9 +40,16 @@ impl fmt::Debug for Hash {
 
 /// Lower-case hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut digits = Vec::with_capacity(bytes.len() * 2);
+    push_hex(&mut digits, bytes);
+    digits.into_iter().map(char::from).collect()
+}
+
+/// Appends lower-case hex digits.
+pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let digit = |nibble: u8| DIGITS[usize::from(nibble)];
+    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
 /// Fills `out` from exactly as many lower-case hex digits as it takes.

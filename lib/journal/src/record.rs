@@ -1,7 +1,7 @@
 //! One record, and its only spelling: keys in the order of spec 6.1, no spaces, strings with JSON's
 //! short escapes, numbers in decimal, the command as the server wrote it without insignificant blanks.
 
-use crate::hash::Hash;
+use crate::hash::{Hash, push_hex};
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
@@ -179,20 +179,22 @@ impl Entry<'_> {
     /// nothing is appended.
     pub fn encode(&self, seq: u64, prev: &Hash, out: &mut Vec<u8>) -> Result<(), NotARecord> {
         let start = out.len();
-        out.extend_from_slice(
-            format!("{{\"seq\":{seq},\"ts_ms\":{},\"kind\":\"{}\"", self.ts_ms, self.kind.word()).as_bytes(),
-        );
+        push_number(out, "{\"seq\":", seq);
+        push_number(out, ",\"ts_ms\":", self.ts_ms);
+        push_string(out, ",\"kind\":", self.kind.word());
         push_string(out, ",\"role\":", &self.role);
         push_string(out, ",\"subject\":", &self.subject);
         push_string(out, ",\"ticket\":", &self.ticket);
-        out.extend_from_slice(format!(",\"session\":{}", self.session).as_bytes());
+        push_number(out, ",\"session\":", self.session.into());
         push_string(out, ",\"path\":", &self.path);
         out.extend_from_slice(b",\"cmd\":");
         let command = out.len();
         push_compact(out, self.cmd.get());
         let is_object = out.get(command) == Some(&b'{');
         push_string(out, ",\"ack\":", &self.ack);
-        out.extend_from_slice(format!(",\"prev\":\"{prev}\"}}").as_bytes());
+        out.extend_from_slice(b",\"prev\":\"");
+        push_hex(out, &prev.0);
+        out.extend_from_slice(b"\"}");
         let refused = match out.len() - start {
             _ if !is_object => "cmd is not an object",
             n if n > RECORD_MAX => "longer than a record may be",
@@ -218,6 +220,21 @@ pub fn concealed(cmd: &RawValue) -> String {
     let mut compact = Vec::new();
     push_compact(&mut compact, cmd.get());
     format!("{{\"sha256\":\"{}\"}}", Hash::of(&compact))
+}
+
+fn push_number(out: &mut Vec<u8>, key: &str, mut number: u64) {
+    out.extend_from_slice(key.as_bytes());
+    // The digits of the largest u64.
+    let (mut digits, mut at) = ([0; 20], 20);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 fn push_string(out: &mut Vec<u8>, key: &str, text: &str) {
