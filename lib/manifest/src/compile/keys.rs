@@ -154,7 +154,7 @@ pub const KEYS: &[Key] = &[
     key("audit.key", A::Secret, Absent::None, "the secret key that signs checkpoints; absent in the dev profile: audit.key in the data directory, made on first start"),
     key("audit.keys.ID", A::PublicKey, Absent::None, "a public key that signed earlier checkpoints"),
     int("audit.segment_bytes", 64 * KIB, 256 * MIB, 4 * MIB, "size at which a file of the journal is closed and the next begun"),
-    int("audit.journal_bytes", 256 * KIB, 64 * GIB, 64 * MIB, "what is retained; beyond it the oldest files go, once a snapshot stands for them"),
+    int("audit.journal_bytes", 256 * KIB, 512 * MIB, 64 * MIB, "what is retained; beyond it the oldest files go, once a snapshot stands for them"),
     int("audit.decisions_bytes", 4 * KIB, 256 * MIB, MIB, "size of the ring behind /audit/decisions"),
     key("audit.secrets", A::Targets, Absent::List(&[]), "paths whose commands are kept as their sha256 only; * is one component"),
 
