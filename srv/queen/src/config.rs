@@ -15,6 +15,8 @@ pub struct Config {
     pub door: String,
     /// Worker kinds and their programs.
     pub programs: HashMap<String, String>,
+    /// What workers' records are.
+    pub frame_schema: manifest::FrameSchema,
     /// Servers that the hive cannot be ONLINE without, herself not among them.
     pub required: Vec<String>,
 }
@@ -33,6 +35,7 @@ impl Config {
             ctl_line_bytes: manifest.queen.ctl_line_bytes as usize,
             door: format!("unix!{}", boot.run.join("door").display()),
             programs: manifest.workers.programs.clone().into_iter().collect(),
+            frame_schema: manifest.telemetry.frame_schema,
             required: required.map(|server| server.name.clone()).collect(),
         }
     }

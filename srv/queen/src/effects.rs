@@ -4,6 +4,7 @@ use crate::flow::{Flow, order, to_door};
 use crate::queen::{Purpose, Queen, json, refuse};
 use crate::show;
 use authority::{Effect, End, Ended, Phase, System, Worker};
+use manifest::FrameSchema;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Request, Verdict};
 
@@ -83,13 +84,17 @@ impl Queen {
             "",
             format!(
                 "{{\"start\":{{\"worker\":\"{}\",\"program\":{},\"config\":{{\"door\":{},\"ticket\":\"{ticket}\",\
-                 \"subject\":\"{}\",\"ticks\":{},\"period_ms\":{}}}}}}}",
+                 \"subject\":\"{}\",\"ticks\":{},\"period_ms\":{}{}}}}}}}",
                 worker.id,
                 json(program),
                 json(&self.config.door),
                 worker.id,
                 worker.ticks,
-                worker.period_ms
+                worker.period_ms,
+                match self.config.frame_schema {
+                    FrameSchema::Text => "",
+                    FrameSchema::Cbor => ",\"frame_schema\":\"cbor\"",
+                },
             ),
         ))
     }

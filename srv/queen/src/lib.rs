@@ -11,6 +11,8 @@ mod ledger;
 mod mint;
 mod queen;
 mod show;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use authority::{EXPORT, LEASE, LIFECYCLE, QUEEN, SCHEDULE};
@@ -32,7 +34,7 @@ pub use queen::Queen;
 /// [lease]/{summary,active,preemptions}
 /// [schedule]/{summary,queue}
 /// [proc]/{workers,dedupe}             one line a worker, one an envelope
-/// [in]/{events,revoked,workers,phase,hash}  for the hive's servers only
+/// [in]/{events,revoked,workers,hash}  for the hive's servers only
 /// ```
 pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
     let max_line = config.ctl_line_bytes;
@@ -47,7 +49,6 @@ pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
         .orders("events", 0o600, max_line, Queen::event)
         .text("revoked", show::revoked)
         .text("workers", show::directories)
-        .text("phase", show::phase)
         .text("hash", show::hash);
     Tree::new(Queen::new(config, minter), main)
         .root(

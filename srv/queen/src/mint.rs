@@ -35,6 +35,25 @@ impl Minter {
         Ok(Minter { key, hive: boot.manifest.hive.name.clone(), bounds, entropy: rt::entropy })
     }
 
+    /// One with a key that everybody knows.
+    #[cfg(test)]
+    pub(crate) fn known() -> Minter {
+        let key = IssuerKey::from_hex(&"07".repeat(32)).unwrap_or_else(|error| panic!("{error}"));
+        let entropy = |out: &mut [u8]| {
+            out.fill(7);
+            Ok(())
+        };
+        let bounds = Bounds {
+            max_scopes: 8,
+            max_scope_path: 128,
+            max_rate_per_s: 64,
+            bandwidth_bytes: 0,
+            cursor_resumes: 0,
+            cursor_advances: 0,
+        };
+        Minter { key, hive: "hive".into(), bounds, entropy }
+    }
+
     /// The ticket that lets a worker in.
     pub(crate) fn ticket(&self, worker: &Worker) -> Result<String, String> {
         let mut seed = [0; 32];

@@ -152,11 +152,6 @@ pub(crate) fn directories(queen: &Queen, _: &Call, out: &mut String) -> Shown {
     queen.state.workers().try_for_each(|worker| wrote(writeln!(out, "{}", add(worker))))
 }
 
-/// The state of the hive.
-pub(crate) fn phase(queen: &Queen, _: &Call, out: &mut String) -> Shown {
-    wrote(writeln!(out, "{}", queen.state.phase().name()))
-}
-
 /// What a replay's end is compared with.
 pub(crate) fn hash(queen: &Queen, _: &Call, out: &mut String) -> Shown {
     let hex: String = queen.state.hash().iter().map(|byte| format!("{byte:02x}")).collect();

@@ -12,7 +12,7 @@ use counts::Counts;
 pub use cursors::{CONSUMERS_MAX, Cursors};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, File, Key, Now, Op, Request, Service, Start, Tree, Who};
-use orders::{Add, command};
+use orders::{Add, Phase, command};
 use ring::Stream;
 pub use workers::{Config, Workers};
 
@@ -156,12 +156,13 @@ pub struct Fs {
     ask_ms: Option<u64>,
 }
 
-/// The requests for the queen's list of workers and for the lifecycle's state, and how long to wait
-/// between tries.
+/// The request for the queen's list of workers.
 const LIST: u64 = 1;
-const STATE: u64 = 2;
 /// The report of what was taken.
 const REPORT: u64 = 2;
+/// The request for the lifecycle's state.
+const STATE: u64 = 3;
+/// How long to wait between tries.
 const ASK_AGAIN_MS: u64 = 100;
 
 impl Service for Fs {
@@ -205,6 +206,11 @@ impl Service for Fs {
             self.ask_ms = Some(now.mono_ms + ASK_AGAIN_MS);
             return;
         };
+        if id == STATE {
+            let phase = Phase::parse(&String::from_utf8_lossy(&list));
+            self.takes_telemetry = phase.is_none_or(Phase::takes_telemetry);
+            return;
+        }
         for line in String::from_utf8_lossy(&list).lines() {
             let added = json::from_str(line)
                 .map_err(|error| Refusal::new(Word::Invalid, error.to_string()))

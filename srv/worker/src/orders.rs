@@ -17,13 +17,24 @@ enum Command {
 /// The states of the lifecycle.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-enum Phase {
+pub(crate) enum Phase {
     Booting,
     Degraded,
     Online,
     Draining,
     Quiesced,
     Offline,
+}
+
+impl Phase {
+    pub(crate) fn takes_telemetry(self) -> bool {
+        matches!(self, Phase::Online | Phase::Degraded | Phase::Draining)
+    }
+
+    /// `state=ONLINE`, as the lifecycle's file says it.
+    pub(crate) fn parse(line: &str) -> Option<Phase> {
+        json::parse(&format!("\"{}\"", line.trim().strip_prefix("state=")?)).ok()?.into_type().ok()
+    }
 }
 
 #[derive(Deserialize)]
@@ -53,8 +64,7 @@ pub(crate) fn command(fs: &mut Fs, _: &Call, line: &str) -> Verdict {
         Ok(Command::Add(add)) => ("ADD", fs.add(&add)),
         Ok(Command::Drop(drop)) => ("DROP", fs.workers.drop(&drop.id)),
         Ok(Command::Phase(phase)) => {
-            let takes = matches!(phase, Phase::Online | Phase::Degraded | Phase::Draining);
-            fs.takes_telemetry = takes;
+            fs.takes_telemetry = phase.takes_telemetry();
             ("PHASE", Ok(()))
         }
     };
