@@ -1,7 +1,9 @@
-//! The root task's bookkeeping, apart from the kernel it keeps books of: memory and slots.
-//! Guarantees: nothing is given out twice, and never more than the boot info named. Makes no system call and
-//! has no heap.
+//! The root task's bookkeeping, apart from the kernel it keeps books of: memory, slots, the bundle, programs.
+//! Guarantees: nothing is given out twice, and never more than the boot info named; what the bundle holds is
+//! checked before it is used. Makes no system call and has no heap.
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod bundle;
 pub mod memory;
+pub mod program;

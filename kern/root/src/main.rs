@@ -5,7 +5,11 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+mod fault;
+#[cfg(target_os = "none")]
 mod output;
+#[cfg(target_os = "none")]
+mod process;
 #[cfg(target_os = "none")]
 mod pump;
 #[cfg(target_os = "none")]
@@ -67,8 +71,9 @@ mod bare {
         say!(output, "untyped ram={} device={}", store.ram.total() >> 20, store.devices.count());
 
         output.attach(Pl011::new(store.device(UART)?));
-        let pump = Pump::new(boot, store)?;
+        let mut pump = Pump::new(boot, store)?;
         say!(output, "timer ok tick_ms={}", crate::pump::TICK_MS);
+        pump.self_test(output)?;
         Ok(pump)
     }
 

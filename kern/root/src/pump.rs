@@ -8,10 +8,14 @@ use core::fmt::Write as _;
 use console::Editor;
 use drivers::Tick;
 use hal::PhysicalTimer;
+use root_task::bundle::Bundle;
+use root_task::program::Program;
 use sel4::kernel::object;
-use sel4::{BootInfo, CNode, Endpoint, Irq, Notification, Rights, Tcb};
+use sel4::{BootInfo, CNode, Endpoint, Irq, Message, Notification, Rights, Tcb};
 
+use crate::fault::Fault;
 use crate::output::{Output, say};
+use crate::process::{self, BADGE, Ends, Process, RESTARTS_MAX};
 use crate::space::{Failed, Store};
 use crate::verbs;
 
@@ -24,6 +28,10 @@ const SERIAL_LINE: u64 = 33;
 /// Bits of the notification that the pump sleeps on.
 const TIMER: u64 = 1;
 const SERIAL: u64 = 2;
+/// Processes at most: each has a bit of the notification.
+const PROCESSES_MAX: usize = 16;
+/// Ticks that the self-test waits for its answer: one second.
+const PATIENCE: u64 = 1000 / TICK_MS;
 /// Typed bytes that are served before other events have their turn.
 const BURST: usize = 64;
 const PROMPT: &str = "cohesix> ";
@@ -38,6 +46,8 @@ pub(crate) struct Pump {
     serial: Irq,
     endpoint: Endpoint,
     editor: Editor,
+    ends: Ends,
+    pub(crate) processes: heapless::Vec<Process, PROCESSES_MAX>,
 }
 
 impl Pump {
@@ -50,12 +60,58 @@ impl Pump {
         let serial = claim(&mut store, notification, SERIAL_LINE, SERIAL)?;
         // SAFETY: lib/sel4 builds only for kernels that export the timer; this is the only value made of it.
         let tick = Tick::start(unsafe { PhysicalTimer::new() }, TICK_MS);
-        let mut pump = Self { boot, store, ticks: 0, tick, timer, serial, endpoint, editor: Editor::new() };
+        let mut pump = Self {
+            boot,
+            store,
+            ticks: 0,
+            tick,
+            timer,
+            serial,
+            endpoint,
+            editor: Editor::new(),
+            ends: Ends { faults: endpoint, pump: notification },
+            processes: heapless::Vec::new(),
+        };
         while pump.ticks == 0 {
             let bits = notification.wait();
             pump.timer_came(bits)?;
         }
         Ok(pump)
+    }
+
+    /// Starts a program of the bundle as a process on a core; returns its number.
+    fn spawn(&mut self, name: &'static str, core: u64) -> Result<usize, Failed> {
+        let file = Bundle::new(process::bundle(&self.boot)?).file(name);
+        let file = file.ok_or(Failed::Process("a program is missing from the bundle"))?;
+        let program =
+            Program::read(file).map_err(|_| Failed::Process("a file of the bundle is no program"))?;
+        let number = self.processes.len();
+        let core = core.min(self.boot.cores() - 1);
+        let mut process = Process::new(&mut self.store, name, program, number as u64, core, self.ends)?;
+        process.start()?;
+        self.processes.push(process).map_err(|_| Failed::Process("too many processes"))?;
+        Ok(number)
+    }
+
+    /// One exchange with a process of its own, on another core if there is one: shows that processes,
+    /// channels and wake-ups work.
+    pub(crate) fn self_test(&mut self, output: &mut Output) -> Result<(), Failed> {
+        let spoilt = |_| Failed::Process("pong spoilt its channel");
+        let number = self.spawn("pong", 1)?;
+        say!(output, "ping 1");
+        self.processes[number].write(b"ping 1").map_err(spoilt)?;
+        let mut answer = [0; 16];
+        let last = self.ticks + PATIENCE;
+        while self.ticks < last {
+            let message = self.endpoint.receive();
+            self.serve(&message, output)?;
+            let count = self.processes[number].read(&mut answer).map_err(spoilt)?;
+            if &answer[..count] == b"pong 1" {
+                say!(output, "pong 1");
+                return Ok(());
+            }
+        }
+        Err(Failed::Process("pong does not answer"))
     }
 
     /// Milliseconds since the machine was reset.
@@ -77,18 +133,41 @@ impl Pump {
         let _ = output.write_str(PROMPT);
         loop {
             let message = self.endpoint.receive();
-            if let Err(why) = self.serve(message.badge, &mut output) {
+            if let Err(why) = self.serve(&message, &mut output) {
                 say!(output, "event {:#x}: {why}", message.badge);
             }
         }
     }
 
-    fn serve(&mut self, bits: u64, output: &mut Output) -> Result<(), Failed> {
+    fn serve(&mut self, message: &Message, output: &mut Output) -> Result<(), Failed> {
+        if message.badge & BADGE != 0 {
+            return self.faulted((message.badge & !BADGE) as usize, message, output);
+        }
+        let bits = message.badge;
         self.timer_came(bits)?;
         if bits & SERIAL != 0 {
             self.typed(output);
             output.acknowledge();
             self.serial.acknowledge()?;
+        }
+        Ok(())
+    }
+
+    /// Reports a process that cannot go on, and starts it again.
+    fn faulted(&mut self, number: usize, message: &Message, output: &mut Output) -> Result<(), Failed> {
+        let Some(process) = self.processes.get(number) else { return Ok(()) };
+        say!(output, "fault {} {}", process.name, Fault(message));
+        self.restart(number, output)
+    }
+
+    /// Ends a process and starts it again, within bounds; the rest goes on.
+    pub(crate) fn restart(&mut self, number: usize, output: &mut Output) -> Result<(), Failed> {
+        let now_ms = self.now_ms();
+        let Some(process) = self.processes.get_mut(number) else { return Ok(()) };
+        if process.restart(now_ms)? {
+            say!(output, "restart {} {} of {RESTARTS_MAX}", process.name, process.restarts);
+        } else {
+            say!(output, "down {}: restarted {RESTARTS_MAX} times within a minute", process.name);
         }
         Ok(())
     }

@@ -22,6 +22,8 @@ pub(crate) enum Failed {
     Spent(Spent),
     /// The kernel says no.
     Kernel(Error),
+    /// A process does not do what it is there for.
+    Process(&'static str),
 }
 
 impl From<Spent> for Failed {
@@ -43,6 +45,7 @@ impl fmt::Display for Failed {
             Self::Spent(Spent::Slots) => f.write_str("no capability slot is left"),
             Self::Spent(Spent::Device) => f.write_str("no such device, or it is taken"),
             Self::Kernel(error) => write!(f, "the kernel says: {error}"),
+            Self::Process(what) => f.write_str(what),
         }
     }
 }
@@ -68,7 +71,12 @@ impl Store {
         Self { slots: Slots::new(empty.start, empty.end), ram, devices, device_at: DEVICES }
     }
 
-    /// Makes one object; `size_bits` matters for CNodes. Returns its slot.
+    /// A part of another store: these slots and this memory, and no devices.
+    pub(crate) fn part(slots: Slots, ram: Untypeds) -> Self {
+        Self { slots, ram, devices: Untypeds::new(), device_at: DEVICES }
+    }
+
+    /// Makes one object; `size_bits` matters for CNodes and untypeds. Returns its slot.
     pub(crate) fn make(&mut self, kind: u64, size_bits: u64) -> Result<u64, Failed> {
         let bits = sel4::object_bits(kind, size_bits);
         let untyped = self.ram.take(u8::try_from(bits).map_err(|_| Spent::Memory)?)?;

@@ -25,7 +25,7 @@ pub struct Kernel {
 /// Below `$SEL4_PREFIX`.
 const INCLUDE: &str = "libsel4/include";
 /// In the order in which their enumerations build on each other.
-const HEADERS: [&str; 8] = [
+const HEADERS: [&str; 9] = [
     "sel4/sel4_arch/constants.h",
     "sel4/constants.h",
     "sel4/errors.h",
@@ -34,6 +34,7 @@ const HEADERS: [&str; 8] = [
     "sel4/arch/objecttype.h",
     "sel4/bootinfo_types.h",
     "sel4/sel4_arch/types_gen.h",
+    "sel4/shared_types.h",
 ];
 /// In the order of the labels.
 const INTERFACES: [&str; 3] = ["object-api.xml", "object-api-sel4-arch.xml", "object-api-arch.xml"];
@@ -84,7 +85,6 @@ impl Kernel {
             layout::places(&members, &constants).map_err(|e| at(name, e.0))
         };
         let boot_info = structure("sel4/bootinfo_types.h", "seL4_BootInfo")?;
-        // Its arrays' lengths build on constants that are read above, but for this one, a macro of bits.
         let ipc_buffer = structure("sel4/shared_types.h", "seL4_IPCBuffer_")?;
 
         let name = "sel4/shared_types.pbf";
