@@ -49,10 +49,30 @@ pub(crate) fn dev(path: &Path, what: Use) -> Result<String, Trouble> {
     Ok(key.public_hex())
 }
 
+/// Makes what AUTH must say at the TCP console, where there is nothing yet.
+pub(crate) fn token(path: &Path) -> Result<(), Trouble> {
+    match cohcmd::secret(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let mut seed = Zeroizing::new([0; 16]);
+            rt::entropy(seed.as_mut()).map_err(at(path))?;
+            let hex = Zeroizing::new(seed.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+            let what = "made a console token (profile dev); whoever has it is queen at the TCP console";
+            keep(path, &hex, what)
+        }
+        Err(error) => Err(at(path)(error)),
+    }
+}
+
 fn make(path: &Path, what: Use) -> Result<IssuerKey, Trouble> {
     let mut seed = Zeroizing::new([0; 32]);
     rt::entropy(seed.as_mut()).map_err(at(path))?;
     let key = IssuerKey::generate(*seed);
+    keep(path, &key.to_hex(), what.made())?;
+    Ok(key)
+}
+
+fn keep(path: &Path, text: &str, what: &str) -> Result<(), Trouble> {
     // Written beside and renamed: a key is there whole or not at all.
     let draft = path.with_extension("new");
     let mut file = OpenOptions::new()
@@ -62,12 +82,12 @@ fn make(path: &Path, what: Use) -> Result<IssuerKey, Trouble> {
         .mode(0o600)
         .open(&draft)
         .map_err(at(&draft))?;
-    let write = file.write_all(key.to_hex().as_bytes()).and_then(|()| file.write_all(b"\n"));
+    let write = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n"));
     write.and_then(|()| file.sync_all()).map_err(at(&draft))?;
     fs::rename(&draft, path).map_err(at(path))?;
     let path = path.display();
-    eprintln!("coh up: {path}: {}", what.made());
-    Ok(key)
+    eprintln!("coh up: {path}: {what}");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -16,13 +16,14 @@ pub(crate) fn clear(run: &Path) {
     let srv = run.join("srv");
     let mut sockets: Vec<PathBuf> =
         fs::read_dir(&srv).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    sockets.push(run.join("door"));
+    sockets.extend([run.join("door"), run.join("console")]);
     sockets.iter().for_each(|socket| evict(socket));
     if let Ok(dir) = fs::read_to_string(run.join("mount")) {
         mounts::clear(Path::new(dir.trim_end_matches('\n')));
     }
     let _ = fs::remove_file(run.join("mount"));
     let _ = fs::remove_file(run.join("door"));
+    let _ = fs::remove_file(run.join("console"));
     let _ = fs::remove_dir_all(&srv);
 }
 

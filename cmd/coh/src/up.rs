@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Listen there too, for foreign clients: tcp!127.0.0.1!5641
     #[arg(long, value_name = "ADDR")]
     pub(crate) compat: Vec<String>,
+    /// A TCP console there: tcp!127.0.0.1!31337
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) console: Option<String>,
     /// What -d starts in the background
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
@@ -64,7 +67,8 @@ pub(crate) fn up(options: Options) -> Result<(), Trouble> {
     leftovers::clear(&run);
     let data = place::data(options.data)?;
     place::private(&data)?;
-    let compiled = load(options.manifest, &options.listen, &options.compat, &data)?;
+    let console = options.console.as_deref().map(console_addr).transpose()?;
+    let compiled = load(options.manifest, &options.listen, &options.compat, console, &data)?;
     let mount = options.mount.as_deref().map(place::absolute).transpose()?;
     let mut made = None;
     if let Some(dir) = &mount
@@ -110,11 +114,12 @@ fn load(
     path: Option<PathBuf>,
     listen: &[String],
     compat: &[String],
+    console: Option<String>,
     data: &Path,
 ) -> Result<Compiled, Trouble> {
     let path = place::manifest(path)?;
     let parse = |dial: &String| Listener::parse(dial).map_err(|error| Trouble(error.to_string()));
-    let mut additions = Additions::default();
+    let mut additions = Additions { console, ..Additions::default() };
     for dial in listen {
         additions.listeners.push(parse(dial)?);
     }
@@ -130,13 +135,33 @@ fn load(
         // Its public half is the audit server's to show.
         key::dev(&data.join("audit.key"), key::Use::Audit)?;
     }
+    let has_console = plain.console.tcp.is_some() || additions.console.is_some();
+    if plain.profile == Profile::Dev && has_console && plain.console.auth.is_none() {
+        key::token(&data.join("console.token"))?;
+    }
     if !is_compiled {
         return compile(&path, &additions);
     }
     let mut manifest = plain;
+    if additions.console.is_some() {
+        if manifest.server("console").is_none() {
+            return Err(Trouble("--console: the manifest has no [servers.console]".into()));
+        }
+        manifest.console.tcp = additions.console;
+    }
     manifest.listeners.extend(additions.listeners);
     manifest.tickets.keys.extend(additions.keys);
     Ok(Compiled::of(manifest))
+}
+
+/// `HOST!PORT` of a console's `tcp!HOST!PORT`.
+fn console_addr(dial: &str) -> Result<String, Trouble> {
+    let said = |what: &dyn ToString| Trouble(format!("--console {}", what.to_string()));
+    let listener = Listener::parse(dial).map_err(|error| said(&error))?;
+    match listener.kind {
+        ListenerKind::Tcp => Ok(listener.addr),
+        _ => Err(said(&format!("{dial}: tcp!HOST!PORT is wanted; there is one at RUN/console anyway"))),
+    }
 }
 
 /// What coh-rtc has written: it passed every check then.
@@ -198,6 +223,7 @@ fn environment(manifest: &Manifest, server: &str) -> Vec<(String, OsString)> {
     let references: Vec<&String> = match server {
         "queen" => manifest.tickets.issuer.iter().collect(),
         "audit" => manifest.audit.key.iter().collect(),
+        "console" => manifest.console.auth.iter().collect(),
         "door" => manifest.listeners.iter().flat_map(|l| [&l.key, &l.cert]).flatten().collect(),
         _ => Vec::new(),
     };

@@ -5,7 +5,7 @@ use crate::hive::Hive;
 use crate::mount::Mount;
 use crate::trouble::Trouble;
 use clap::Args;
-use ninep::dial::{Addr, DialError};
+use ninep::dial::{Addr, Credentials, DialError};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -57,6 +57,25 @@ impl HiveArgs {
                 Ok(Hive::at_door(Door::dial(&local_door(&run), self)?))
             }
         }
+    }
+
+    /// Who wants in: what the options say, else what the ticket says, else a queen.
+    pub fn credentials(&self) -> Result<Credentials, Trouble> {
+        let ticket = ticket(self.ticket.as_deref())?;
+        let grant = match ticket.as_str() {
+            "" => None,
+            text => {
+                let read = ticket::Token::parse(text).and_then(|token| token.claims_unverified());
+                Some(read.map_err(|e| Trouble::failed(format!("the ticket cannot be read: {e}")))?)
+            }
+        };
+        let role = match (&self.role, &grant) {
+            (Some(role), _) => role.clone(),
+            (None, Some(grant)) => grant.role.as_str().to_owned(),
+            (None, None) => "queen".to_owned(),
+        };
+        let subject = self.subject.clone().or(grant.map(|grant| grant.subject)).unwrap_or_default();
+        Ok(Credentials { role, subject, ticket, ..Credentials::default() })
     }
 
     pub(crate) fn place(&self, var: impl Fn(&str) -> Option<OsString>) -> Result<Place, Trouble> {

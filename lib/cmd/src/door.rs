@@ -4,7 +4,7 @@ use crate::args::HiveArgs;
 use crate::hive::{Access, Entry, Stat};
 use crate::mount::is_a_directory;
 use crate::trouble::{Errstr, Trouble};
-use ninep::dial::{Addr, Conn, Credentials, DialError, Listing, WINDOW};
+use ninep::dial::{Addr, Conn, DialError, Listing, WINDOW};
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{Attr, Names, QTDIR, Qid, Rmsg, Tmsg, decode_r};
 use std::time::{Duration, Instant};
@@ -37,22 +37,8 @@ pub(crate) struct Fid {
 
 impl Door {
     pub(crate) fn dial(addr: &str, args: &HiveArgs) -> Result<Self, Trouble> {
-        let ticket = crate::args::ticket(args.ticket.as_deref())?;
-        let grant = match ticket.as_str() {
-            "" => None,
-            text => {
-                let read = ticket::Token::parse(text).and_then(|token| token.claims_unverified());
-                Some(read.map_err(|e| Trouble::failed(format!("the ticket cannot be read: {e}")))?)
-            }
-        };
-        let role = match (&args.role, &grant) {
-            (Some(role), _) => role.clone(),
-            (None, Some(grant)) => grant.role.as_str().to_owned(),
-            (None, None) => "queen".to_owned(),
-        };
-        let subject = args.subject.clone().or(grant.map(|grant| grant.subject)).unwrap_or_default();
-        let has_ticket = !ticket.is_empty();
-        let who = Credentials { role: role.clone(), subject, ticket, ..Credentials::default() };
+        let who = args.credentials()?;
+        let (role, has_ticket) = (who.role.clone(), !who.ticket.is_empty());
         let at: Addr = addr.parse().map_err(|e: DialError| Trouble::Usage(e.to_string()))?;
         let conn = Conn::dial(&at, &who).map_err(|e| match e {
             DialError::Refused(Refusal { word: Word::Permission, .. }) if !has_ticket => Trouble::refused(

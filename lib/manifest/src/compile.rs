@@ -35,6 +35,8 @@ pub struct Additions {
     pub listeners: Vec<Listener>,
     /// More public keys, id to 64 hex digits: the dev profile's own key, `dev`.
     pub keys: BTreeMap<String, String>,
+    /// A TCP console, `HOST!PORT` (`coh up --console`).
+    pub console: Option<String>,
 }
 
 /// A manifest that passed every check, and all that is written from it.
@@ -75,6 +77,9 @@ pub fn compile_with(path: &Path, additions: &Additions) -> Result<Compiled, Vec<
     };
     manifest.listeners.extend(additions.listeners.iter().cloned());
     manifest.tickets.keys.extend(additions.keys.clone());
+    if additions.console.is_some() {
+        manifest.console.tcp.clone_from(&additions.console);
+    }
 
     check::check(&manifest, &lines, &mut problems);
     names::resolve(&mut manifest, &dir, &lines, &mut problems);

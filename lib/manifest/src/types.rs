@@ -56,6 +56,8 @@ pub struct Manifest {
     pub workers: Workers,
     /// How init restarts what died.
     pub restart: Restart,
+    /// The line consoles.
+    pub console: Console,
     /// What commands do (spec 10.5).
     pub client: Client,
 }
@@ -249,6 +251,21 @@ pub struct Audit {
     pub decisions_bytes: u64,
     /// Paths whose commands are kept as their sha256; `*` is one component.
     pub secrets: Vec<String>,
+}
+
+/// The line consoles (spec 10.1); there is one at `RUN/console` where the server is enabled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    /// `HOST!PORT` of the TCP console; `None`: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<String>,
+    /// What AUTH must say there, by reference; `None`: `DATA/console.token`, which init makes in the dev
+    /// profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<String>,
+    /// Connections at once.
+    pub connections: u32,
 }
 
 /// `/queen`.

@@ -13,9 +13,8 @@ use console::{Answer, END, Fault, HELP, PONG, Session, Step, TestArgs, Throttle,
 use ninep::dial::Credentials;
 use ninep::refusal::Word;
 use ninep::wire::Rmsg;
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Lines that may wait for the one before them.
 pub const LINES_MAX: usize = 16;
@@ -26,7 +25,7 @@ pub struct Options {
     /// What AUTH must say; None: nothing is asked.
     pub token: Option<Vec<u8>>,
     /// What is held against the peer; shared by its connections.
-    pub throttle: Rc<RefCell<Throttle>>,
+    pub throttle: Arc<Mutex<Throttle>>,
 }
 
 /// What an operator may want to know of.
@@ -302,7 +301,12 @@ impl Shell {
     fn carry_out(&mut self, line: &Result<String, Fault>, now_ms: u64) {
         let line = line.as_ref().map(String::as_str).map_err(|fault| *fault);
         let token = self.options.token.as_deref().unwrap_or_default();
-        let step = self.session.line(line, token, &mut self.options.throttle.borrow_mut(), now_ms);
+        let step = self.session.line(
+            line,
+            token,
+            &mut self.options.throttle.lock().unwrap_or_else(PoisonError::into_inner),
+            now_ms,
+        );
         match step {
             Step::Say(answer) => self.say(answer.as_str()),
             Step::Denied(answer, lock_ms) => {
@@ -414,7 +418,9 @@ impl Shell {
     fn attach_refused(&mut self, word: Word, now_ms: u64) {
         self.link = None;
         if !matches!(word, Word::Busy | Word::Unsupported | Word::Quota) {
-            let lock_ms = self.session.refused(&mut self.options.throttle.borrow_mut(), now_ms);
+            let lock_ms = self
+                .session
+                .refused(&mut self.options.throttle.lock().unwrap_or_else(PoisonError::into_inner), now_ms);
             self.events.push_back(Event::Denied { verb: "ATTACH", lock_ms });
         }
         self.say(Answer::err("ATTACH", word.reason()).as_str());

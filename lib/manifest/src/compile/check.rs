@@ -25,6 +25,7 @@ pub(crate) fn check(manifest: &Manifest, lines: &Lines, problems: &mut Vec<Probl
     check.listeners();
     check.keys();
     check.audit();
+    check.console();
     check.resources();
     check.rules();
     if manifest.profile == Profile::Release {
@@ -280,6 +281,21 @@ impl Check<'_> {
         }
     }
 
+    fn console(&mut self) {
+        let console = &self.manifest.console;
+        let Some(addr) = &console.tcp else { return };
+        if let Err(error) = Listener::parse(&format!("tcp!{addr}")) {
+            self.wrong("console.tcp", &format!("{error}"));
+        }
+        if self.manifest.server("console").is_none() {
+            self.wrong("console.tcp", "found without its server; add [servers.console]");
+        }
+        if self.manifest.profile == Profile::Release && console.auth.is_none() {
+            let what = "missing; profile release makes no token: file:PATH or env:NAME allowed";
+            self.wrong("console.auth", what);
+        }
+    }
+
     fn release(&mut self) {
         if self.manifest.tickets.keys.contains_key("dev") {
             self.wrong("tickets.keys.dev", "a dev key found; profile release accepts none: name the key otherwise, and keep its secret off this machine");
@@ -287,6 +303,7 @@ impl Check<'_> {
         let mut references: Vec<(String, &Option<String>)> = Vec::new();
         references.push(("tickets.issuer".into(), &self.manifest.tickets.issuer));
         references.push(("audit.key".into(), &self.manifest.audit.key));
+        references.push(("console.auth".into(), &self.manifest.console.auth));
         for (i, listener) in self.manifest.listeners.iter().enumerate() {
             references.push((format!("listeners[{i}].cert"), &listener.cert));
             references.push((format!("listeners[{i}].key"), &listener.key));
@@ -316,8 +333,10 @@ impl Check<'_> {
 /// Names in the run directory that init uses.
 fn is_inits(addr: &str) -> bool {
     let first = addr.split('/').next().unwrap_or_default();
-    matches!(first, "srv" | "ns" | "tables" | "lock" | "coh.log" | "client.toml" | "topology.json")
-        || first.starts_with("manifest.")
+    matches!(
+        first,
+        "srv" | "ns" | "tables" | "lock" | "coh.log" | "console" | "client.toml" | "topology.json"
+    ) || first.starts_with("manifest.")
 }
 
 fn overlap(a: &Listener, b: &Listener) -> bool {

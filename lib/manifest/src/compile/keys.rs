@@ -205,6 +205,9 @@ pub const KEYS: &[Key] = &[
     int("restart.deaths", 1, 1000, 5, "so many deaths within restart.window_s make the hive DEGRADED"),
     int("restart.window_s", 1, 3600, 60, "see restart.deaths"),
 
+    key("console.tcp", A::Addr, Absent::None, "where the TCP console listens, HOST!PORT; absent: nowhere"),
+    key("console.auth", A::Secret, Absent::None, "what AUTH must say at the TCP console; absent in the dev profile: console.token in the data directory, made on first start"),
+    int("console.connections", 1, 4096, 256, "consoles open at once"),
     int("client.pool_control", 1, 64, 2, "pooled sessions for control"),
     int("client.pool_telemetry", 1, 64, 4, "pooled sessions for telemetry"),
     int("client.retry_attempts", 1, 10, 3, "attempts at a request that is safe to repeat"),

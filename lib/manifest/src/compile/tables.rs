@@ -143,7 +143,8 @@ fn servers() -> String {
         let _ = writeln!(out, ".It Cm {}", served.name);
         let _ = writeln!(out, "{}; program", escape(&capital(served.doc)));
         let _ = writeln!(out, ".Xr {} 4 .", served.program);
-        let _ = writeln!(out, "Serves {}.", specs.join(", "));
+        let specs = if specs.is_empty() { "no files".to_string() } else { specs.join(", ") };
+        let _ = writeln!(out, "Serves {specs}.");
         let required = if served.required { "required" } else { "not required" };
         let _ = writeln!(out, "Default: {required}, {} KiB.", served.memory_kib);
     }

@@ -89,7 +89,7 @@ fn only_what_the_compiler_wrote_is_loaded() {
 fn a_start_may_add_listeners_and_its_own_key() {
     let listener = Listener::parse("tcp!127.0.0.1!5641").expect("parses").compat();
     let keys = [("dev".to_string(), KEY.to_string())].into();
-    let mut additions = Additions { listeners: vec![listener.clone()], keys };
+    let mut additions = Additions { listeners: vec![listener.clone()], keys, ..Additions::default() };
     let house = House::new();
     let compiled = house.with(&additions).expect("it compiles");
     assert_eq!(compiled.manifest.listeners[1], listener);

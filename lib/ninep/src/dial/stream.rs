@@ -15,9 +15,13 @@ use std::string::ToString;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) enum Stream {
+/// A connection's bytes.
+pub enum Stream {
+    /// `unix!`
     Unix(UnixStream),
+    /// `tcp!`
     Tcp(TcpStream),
+    /// `tls!`
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
@@ -25,7 +29,8 @@ pub(super) enum Stream {
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 impl Stream {
-    pub(super) fn dial(addr: &Addr, deadline: Duration) -> Result<Stream, DialError> {
+    /// Connects; over TLS nothing has been said yet.
+    pub fn dial(addr: &Addr, deadline: Duration) -> Result<Stream, DialError> {
         let said = |error: io::Error| DialError::Addr(format!("{addr}: {error}; is the hive up?"));
         match addr {
             Addr::Unix(path) => UnixStream::connect(path).map(Stream::Unix).map_err(said),
@@ -42,7 +47,8 @@ impl Stream {
         }
     }
 
-    pub(super) fn set_deadline(&self, deadline: Option<Duration>) -> io::Result<()> {
+    /// How long a read or a write may wait from now on.
+    pub fn set_deadline(&self, deadline: Option<Duration>) -> io::Result<()> {
         match self {
             Stream::Unix(s) => s.set_read_timeout(deadline).and(s.set_write_timeout(deadline)),
             Stream::Tcp(s) => s.set_read_timeout(deadline).and(s.set_write_timeout(deadline)),
@@ -60,7 +66,7 @@ impl Stream {
     }
 
     /// A second handle on the socket, to wait for it with poll(2).
-    pub(super) fn pollable(&self) -> io::Result<OwnedFd> {
+    pub fn pollable(&self) -> io::Result<OwnedFd> {
         match self {
             Stream::Unix(s) => s.as_fd().try_clone_to_owned(),
             Stream::Tcp(s) => s.as_fd().try_clone_to_owned(),

@@ -1,0 +1,133 @@
+//! A door: the shell runs here, and its bytes go out and in.
+
+use crate::Sink;
+use crate::error::TalkError;
+use crate::wire::{LEAST, read};
+use console::check_line;
+use ninep::dial::{Addr, Credentials, Stream};
+use shell::{Options, Shell};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// How long the door may take to let us in.
+const ATTACH_WITHIN: Duration = Duration::from_secs(10);
+
+pub(crate) struct DoorEnd {
+    addr: Addr,
+    stream: Option<Stream>,
+    shell: Shell,
+    started: Instant,
+    buffer: Vec<u8>,
+}
+
+impl DoorEnd {
+    pub(crate) fn dial(addr: &Addr, who: Credentials, each: Sink) -> Result<DoorEnd, TalkError> {
+        let mut end = DoorEnd {
+            addr: addr.clone(),
+            stream: None,
+            shell: Shell::new(Options::default()),
+            started: Instant::now(),
+            buffer: vec![0; 64 << 10],
+        };
+        end.shell.attach(who, 0);
+        let mut said = String::new();
+        while !end.shell.is_idle() {
+            if end.started.elapsed() > ATTACH_WITHIN {
+                return Err(TalkError::Silent);
+            }
+            end.connect()?;
+            end.take(ATTACH_WITHIN, &mut |line| said = line.to_owned())?;
+        }
+        end.drain(&mut |line| said = line.to_owned());
+        if !end.shell.is_attached() {
+            return Err(TalkError::Refused(said));
+        }
+        each(&said);
+        Ok(end)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    /// Connects where the shell wants it: at the beginning, and at an attach behind a detach.
+    fn connect(&mut self) -> Result<(), TalkError> {
+        if self.shell.wants_door() {
+            let stream =
+                Stream::dial(&self.addr, ATTACH_WITHIN).map_err(|e| TalkError::Lost(e.to_string()))?;
+            self.stream = Some(stream);
+            self.shell.dialled(self.now_ms());
+        }
+        if !self.shell.uses_door() {
+            self.stream = None;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn give(&mut self, line: &str) -> Result<(), TalkError> {
+        self.shell.line(check_line(line.as_bytes()), self.now_ms());
+        self.connect()
+    }
+
+    /// Hands over what there is to say, else waits for the door, `time` at most.
+    pub(crate) fn take(&mut self, time: Duration, each: Sink) -> Result<(), TalkError> {
+        if self.drain(each) {
+            return Ok(());
+        }
+        self.connect()?;
+        let Some(stream) = &mut self.stream else {
+            if self.shell.is_closing() {
+                return Err(TalkError::Lost("the session has ended".into()));
+            }
+            std::thread::sleep(time.min(Duration::from_millis(50)));
+            return Ok(());
+        };
+        let output = self.shell.door_output();
+        if !output.is_empty() {
+            let n = output.len();
+            stream.set_deadline(Some(ATTACH_WITHIN))?;
+            stream.write_all(output).and_then(|()| stream.flush())?;
+            self.shell.door_sent(n);
+        }
+        let now_ms = self.started.elapsed().as_millis() as u64;
+        let timer = self.shell.deadline_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
+        let wait = timer.map_or(time, |timer| timer.min(time)).max(LEAST);
+        stream.set_deadline(Some(wait))?;
+        match read(stream, &mut self.buffer) {
+            Ok(Some(n)) => {
+                self.shell.door_input(&self.buffer[..n], self.started.elapsed().as_millis() as u64)
+            }
+            Ok(None) => {}
+            Err(error) => {
+                self.stream = None;
+                self.shell.lost(&error.to_string(), now_ms);
+            }
+        }
+        let now_ms = self.now_ms();
+        if self.shell.deadline_ms().is_some_and(|at| at <= now_ms) {
+            self.shell.tick(now_ms);
+        }
+        self.drain(each);
+        if self.shell.is_idle() && self.stream.is_none() && !self.shell.is_closing() {
+            return Err(TalkError::Lost("the door hung up".into()));
+        }
+        Ok(())
+    }
+
+    /// Hands over what the shell has said; says whether there was anything.
+    fn drain(&mut self, each: Sink) -> bool {
+        let mut any = false;
+        loop {
+            let mut has_said = false;
+            while let Some(line) = self.shell.output() {
+                each(&line);
+                has_said = true;
+            }
+            if !has_said {
+                return any;
+            }
+            any = true;
+            self.shell.drained(self.now_ms());
+        }
+    }
+}

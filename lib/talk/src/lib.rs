@@ -1,0 +1,178 @@
+//! The user's end of a console: a line out, the lines of its answer back, whether they come from a
+//! console or are made here of a door's files.
+//! Guarantees: an answer is given whole, line by line as it comes, and over a door and every console in
+//! the same lines; a peer that goes silent or speaks wrongly is an error, not a wait for ever.
+#![forbid(unsafe_code)]
+
+mod console_end;
+mod door_end;
+mod error;
+mod script;
+mod wire;
+
+pub use error::TalkError;
+pub use script::{Played, play};
+
+use console::{END, Response, Verb};
+use console_end::ConsoleEnd;
+use door_end::DoorEnd;
+use ninep::dial::{Addr, Credentials};
+use std::time::{Duration, Instant};
+
+/// How long a console may leave a line without any answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+enum End {
+    Door(Box<DoorEnd>),
+    Console(Box<ConsoleEnd>),
+}
+
+/// A conversation.
+pub struct Talk {
+    end: End,
+    /// A tail goes on, and says END when the next line comes.
+    is_following: bool,
+}
+
+/// Takes each line that comes.
+pub type Sink<'a> = &'a mut dyn FnMut(&str);
+
+impl Talk {
+    /// With a door: a session of our own, its files made into lines here.
+    pub fn door(addr: &Addr, who: Credentials, each: Sink) -> Result<Talk, TalkError> {
+        let end = DoorEnd::dial(addr, who, each)?;
+        Ok(Talk { end: End::Door(Box::new(end)), is_following: false })
+    }
+
+    /// With a console, `unix!PATH` or `tcp!HOST!PORT`: says AUTH where there is a token, and attaches.
+    pub fn console(
+        addr: &Addr,
+        token: Option<&str>,
+        who: &Credentials,
+        each: Sink,
+    ) -> Result<Talk, TalkError> {
+        let end = ConsoleEnd::dial(addr)?;
+        let mut talk = Talk { end: End::Console(Box::new(end)), is_following: false };
+        if let Some(token) = token {
+            talk.must(&format!("AUTH {token}"), "AUTH", &mut |_| {})?;
+        }
+        let ticket = if who.ticket.is_empty() { String::new() } else { format!(" {}", who.ticket) };
+        talk.must(&format!("attach {}{ticket}", who.uname()), "attach", each)?;
+        Ok(talk)
+    }
+
+    fn must(&mut self, line: &str, what: &str, each: Sink) -> Result<(), TalkError> {
+        if line.len() > console::LINE_MAX {
+            let len = line.len();
+            return Err(TalkError::Refused(format!(
+                "{what}: a line of {len} bytes; a console takes {}, a door takes any ticket",
+                console::LINE_MAX
+            )));
+        }
+        let mut answer = String::new();
+        self.send(line, &mut |line| answer = line.to_owned())?;
+        if Response::of(&answer, false) != Response::Ok {
+            return Err(TalkError::Refused(answer));
+        }
+        each(&answer);
+        Ok(())
+    }
+
+    /// Sends a line and hands over what comes back, until its answer is whole. A tail's is with what the
+    /// file ends with; what is added comes with [`Talk::wait`], and its END with the next line.
+    pub fn send(&mut self, line: &str, each: Sink) -> Result<(), TalkError> {
+        let verb = Verb::of(console::check_line(line.as_bytes()));
+        let is_ping = verb == Ok(Verb::Ping);
+        let mut answer = Answer {
+            ends_tail: self.is_following && !is_ping,
+            in_tail: self.is_following,
+            is_ping,
+            is_stream: verb.as_ref().is_ok_and(Verb::is_stream),
+            is_tail: matches!(verb, Ok(Verb::Tail { .. })),
+            has_begun: false,
+        };
+        let until = Instant::now() + ANSWER_WITHIN;
+        self.give(line)?;
+        let mut is_whole = false;
+        while !is_whole {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(TalkError::Silent);
+            }
+            self.take(left, &mut |line| {
+                each(line);
+                is_whole |= answer.is_whole_with(line);
+            })?;
+        }
+        if !is_ping {
+            self.is_following = answer.is_tail && answer.has_begun;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass, and hands over what a tail shows meanwhile.
+    pub fn wait(&mut self, time: Duration, each: Sink) -> Result<(), TalkError> {
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.take(left, each)?;
+        }
+    }
+
+    /// Does a tail go on?
+    pub fn is_following(&self) -> bool {
+        self.is_following
+    }
+
+    fn give(&mut self, line: &str) -> Result<(), TalkError> {
+        match &mut self.end {
+            End::Door(end) => end.give(line),
+            End::Console(end) => end.give(line),
+        }
+    }
+
+    /// Waits for something to come, `time` at most.
+    fn take(&mut self, time: Duration, each: Sink) -> Result<(), TalkError> {
+        match &mut self.end {
+            End::Door(end) => end.take(time, each),
+            End::Console(end) => end.take(time, each),
+        }
+    }
+}
+
+/// How far the answer to one line has come.
+struct Answer {
+    /// The END of the tail before is still to come.
+    ends_tail: bool,
+    in_tail: bool,
+    is_ping: bool,
+    is_stream: bool,
+    is_tail: bool,
+    has_begun: bool,
+}
+
+impl Answer {
+    /// Takes a line; says whether it was the last.
+    fn is_whole_with(&mut self, line: &str) -> bool {
+        if self.is_ping {
+            return Response::of(line, self.in_tail) != Response::Data;
+        }
+        if self.ends_tail {
+            self.ends_tail = Response::of(line, true) != Response::End;
+            return false;
+        }
+        if self.has_begun {
+            return Response::of(line, true) == Response::End;
+        }
+        self.has_begun = Response::of(line, false) == Response::Ok;
+        !(self.has_begun && self.is_stream) || self.is_tail
+    }
+}
+
+/// Is this the line that closes a stream?
+pub fn is_end(line: &str) -> bool {
+    line == END || line.starts_with("END ")
+}
