@@ -164,10 +164,8 @@ impl Process {
     }
 
     /// Writes what page `index`, at `at` in the process, holds at the start.
-    fn fill(&self, index: usize, at: u64) {
-        let (Some(here), Some((_, content, ..))) = (self.window(index), self.pages().nth(index)) else {
-            return;
-        };
+    fn fill(&self, index: usize, at: u64, content: Content<'_>) {
+        let Some(here) = self.window(index) else { return };
         // SAFETY: `map_pages` mapped the page there for good; the process does not run while it is filled, and
         // nothing else refers to it.
         let page = unsafe { core::slice::from_raw_parts_mut(here as *mut u8, PAGE as usize) };
