@@ -24,6 +24,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "namespace", run: namespace },
     Target { name: "ticket", run: ticket },
     Target { name: "queen_ctl", run: queen_ctl },
+    Target { name: "journal", run: journal_lines },
+    Target { name: "append", run: append },
     Target { name: "manifest", run: manifest },
 ];
 
@@ -50,6 +52,39 @@ fn dirents(input: &[u8]) {
         assert!(entry.push(&mut again, usize::MAX));
     }
     assert!(input.starts_with(&again));
+}
+
+/// A record has one spelling, and a chain that is whole in one piece is in all.
+fn journal_lines(input: &[u8]) {
+    for line in input.split(|byte| *byte == b'\n') {
+        if let Ok(record) = journal::Record::parse(line) {
+            let mut again = Vec::new();
+            record.encode(&mut again).expect("it was one");
+            assert_eq!(again, line);
+        }
+    }
+    let keys = journal::PublicKeys::default();
+    let verified = |size: usize| {
+        let mut verifier = journal::Verifier::new(&keys, None);
+        let fed = input.chunks(size).try_for_each(|piece| verifier.feed(piece));
+        fed.map_err(|fault| (fault, None)).and_then(|()| {
+            verifier.finish(None).map_err(|(fault, summary)| (fault, Some(summary)))
+        })
+    };
+    assert_eq!(verified(1), verified(input.len().max(1)));
+}
+
+/// What a server appends is a chain that verifies.
+fn append(input: &[u8]) {
+    let Ok(batch) = core::str::from_utf8(input) else { return };
+    let Ok(entries) = journal::entries(batch) else { return };
+    let (mut head, mut lines) = (journal::Head::START, Vec::new());
+    let records = entries.iter().filter(|entry| entry.kind != journal::Kind::Checkpoint);
+    let taken = records.filter_map(|entry| head.push(entry, &mut lines).ok()).count() as u64;
+    let keys = journal::PublicKeys::default();
+    let mut verifier = journal::Verifier::new(&keys, Some(journal::Head::START));
+    verifier.feed(&lines).expect("a chain");
+    assert_eq!(verifier.finish(Some(&head)).expect("whole").records, taken);
 }
 
 /// Bytes in pieces are the same frames as bytes at once.
