@@ -74,6 +74,7 @@ mod bare {
         let mut pump = Pump::new(boot, store)?;
         say!(output, "timer ok tick_ms={}", crate::pump::TICK_MS);
         pump.self_test(output)?;
+        pump.start_servers(output)?;
         Ok(pump)
     }
 

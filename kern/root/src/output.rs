@@ -24,11 +24,13 @@ impl Write for Kernel {
 pub(crate) struct Output {
     line: Option<Pl011<Mmio>>,
     held: heapless::Vec<u8, HELD>,
+    is_mid_line: bool,
+    was_interrupted: bool,
 }
 
 impl Output {
     pub(crate) const fn new() -> Self {
-        Self { line: None, held: heapless::Vec::new() }
+        Self { line: None, held: heapless::Vec::new(), is_mid_line: false, was_interrupted: false }
     }
 
     /// From now on the serial line is ours.
@@ -38,6 +40,19 @@ impl Output {
             put(line, byte);
         }
         self.held.clear();
+    }
+
+    /// Begins a line of the log: a prompt or something half typed is left standing above it.
+    pub(crate) fn begin_line(&mut self) {
+        if self.is_mid_line {
+            let _ = self.write_str("\n");
+            self.was_interrupted = true;
+        }
+    }
+
+    /// Whether the log has come between since it was asked last.
+    pub(crate) fn take_interrupted(&mut self) -> bool {
+        core::mem::take(&mut self.was_interrupted)
     }
 
     /// A byte that was typed.
@@ -64,6 +79,7 @@ fn put(line: &mut Pl011<Mmio>, byte: u8) {
 impl Write for Output {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
+            self.is_mid_line = byte != b'\n';
             let returned = (byte == b'\n').then_some(b'\r');
             for byte in returned.into_iter().chain([byte]) {
                 match &mut self.line {
@@ -82,6 +98,7 @@ impl Write for Output {
 macro_rules! say {
     ($output:expr, $($text:tt)*) => {{
         use core::fmt::Write as _;
+        $output.begin_line();
         let _ = writeln!($output, "[root] {}", format_args!($($text)*));
     }};
 }

@@ -199,7 +199,7 @@ impl Process {
 
     /// Lets it run from its first instruction.
     pub(crate) fn start(&mut self) -> Result<(), Failed> {
-        self.tcb.start(self.program.entry, place::STACK_END, [place::CONFIG, 0])?;
+        self.tcb.start(self.program.entry, place::STACK_END, [place::CONFIG, self.restarts.into()])?;
         self.is_up = true;
         Ok(())
     }

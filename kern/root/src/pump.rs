@@ -30,6 +30,8 @@ const TIMER: u64 = 1;
 const SERIAL: u64 = 2;
 /// Processes at most: each has a bit of the notification.
 const PROCESSES_MAX: usize = 16;
+/// The program that the self-test asks.
+const SELF_TEST: &str = "pong";
 /// Ticks that the self-test waits for its answer: one second.
 const PATIENCE: u64 = 1000 / TICK_MS;
 /// Typed bytes that are served before other events have their turn.
@@ -93,11 +95,23 @@ impl Pump {
         Ok(number)
     }
 
+    /// Starts every other program of the bundle, on one core after the other.
+    pub(crate) fn start_servers(&mut self, output: &mut Output) -> Result<(), Failed> {
+        let bundle = Bundle::new(process::bundle(&self.boot)?);
+        for (name, _) in bundle.files().filter(|(name, _)| *name != SELF_TEST && !name.contains('.')) {
+            let core = self.processes.len() as u64 % self.boot.cores();
+            let number = self.spawn(name, core)?;
+            let process = &self.processes[number];
+            say!(output, "start {name} mem={} core={}", process.memory_kib(), process.core);
+        }
+        Ok(())
+    }
+
     /// One exchange with a process of its own, on another core if there is one: shows that processes,
     /// channels and wake-ups work.
     pub(crate) fn self_test(&mut self, output: &mut Output) -> Result<(), Failed> {
         let spoilt = |_| Failed::Process("pong spoilt its channel");
-        let number = self.spawn("pong", 1)?;
+        let number = self.spawn(SELF_TEST, 1)?;
         say!(output, "ping 1");
         self.processes[number].write(b"ping 1").map_err(spoilt)?;
         let mut answer = [0; 16];
@@ -135,6 +149,11 @@ impl Pump {
             let message = self.endpoint.receive();
             if let Err(why) = self.serve(&message, &mut output) {
                 say!(output, "event {:#x}: {why}", message.badge);
+            }
+            if output.take_interrupted() {
+                let _ = output.write_str(PROMPT);
+                let typed = core::str::from_utf8(self.editor.pending()).unwrap_or("");
+                let _ = output.write_str(typed);
             }
         }
     }

@@ -52,6 +52,7 @@ impl Channel {
 #[derive(Debug)]
 pub struct Channels {
     config: &'static Config,
+    starts: u64,
     next: usize,
 }
 
@@ -60,6 +61,12 @@ impl Channels {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.config.name()
+    }
+
+    /// How often the process was started before, within the root task's memory of it.
+    #[must_use]
+    pub fn starts(&self) -> u64 {
+        self.starts
     }
 
     /// Sleeps until a channel has something; returns a set of bits, one a channel.
@@ -89,15 +96,15 @@ impl Iterator for Channels {
 /// What [`process!`] starts with.
 ///
 /// # Safety
-/// Called once, first, in a process that the root task built, with its argument.
+/// Called once, first, in a process that the root task built, with its arguments.
 #[doc(hidden)]
-pub unsafe fn begin(config: *const Config) -> Channels {
+pub unsafe fn begin(config: *const Config, starts: u64) -> Channels {
     // SAFETY: the caller's promise: the page is mapped read only and nobody writes to it any more.
     let config = unsafe { &*config };
     assert!(config.magic == MAGIC, "this root task builds processes of another version");
     // SAFETY: the root task mapped the buffer's page and told the kernel of it.
     unsafe { sel4::sys::set_ipc_buffer(place::IPC_BUFFER as *mut u64) };
-    Channels { config, next: 0 }
+    Channels { config, starts, next: 0 }
 }
 
 /// Ends the process with a fault of its own, which the root task reports.
@@ -114,9 +121,9 @@ macro_rules! process {
     ($main:path) => {
         // SAFETY: the linker's entry point, whose name is this one's alone.
         #[unsafe(no_mangle)]
-        extern "C" fn _start(config: *const $crate::config::Config) -> ! {
+        extern "C" fn _start(config: *const $crate::config::Config, starts: u64) -> ! {
             // SAFETY: this is the first code of the process, run once.
-            $main(unsafe { $crate::begin(config) })
+            $main(unsafe { $crate::begin(config, starts) })
         }
 
         #[panic_handler]

@@ -1,0 +1,44 @@
+//! wrong: a process that does what none may, one thing at each start. tests/sel4 puts it into an image to see
+//! that each ends in a fault of its own, and that nobody else notices.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+// It reads, writes and traps where it must not: that is what it is for.
+#![cfg_attr(target_os = "none", allow(unsafe_code))]
+
+#[cfg(target_os = "none")]
+task::process!(bare::main);
+
+#[cfg(target_os = "none")]
+mod bare {
+    use core::arch::asm;
+
+    use task::{Channels, fail};
+
+    /// A capability slot that is empty.
+    const NOTHING: u64 = 29;
+    /// A system call that no kernel has.
+    const STRAY: i64 = -1000;
+
+    pub(crate) fn main(channels: Channels) -> ! {
+        match channels.starts() {
+            // SAFETY: none; nothing is mapped there, and the kernel says so.
+            0 => unsafe {
+                asm!("ldr {}, [{}]", out(reg) _, in(reg) 0x10u64);
+            },
+            // SAFETY: none; the process's own code is not writable.
+            1 => unsafe {
+                asm!("str xzr, [{}]", in(reg) task::place::IMAGE);
+            },
+            2 => drop(sel4::sys::receive(NOTHING)),
+            // SAFETY: none; the kernel makes a fault of it.
+            _ => unsafe {
+                asm!("svc #0", in("x7") STRAY, lateout("x0") _, lateout("x1") _);
+            },
+        }
+        fail()
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("wrong: runs on seL4 only, in tests/sel4");
+}
