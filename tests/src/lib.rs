@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub mod journal;
+
 use ninep::dial::{Addr, Conn, Credentials, DialError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
