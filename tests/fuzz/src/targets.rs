@@ -27,6 +27,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "journal", run: journal_lines },
     Target { name: "append", run: append },
     Target { name: "manifest", run: manifest },
+    Target { name: "console", run: console_lines },
+    Target { name: "coh", run: coh_script },
 ];
 
 /// What decodes encodes to the same bytes.
@@ -195,14 +197,28 @@ const BOUNDS: ticket::Bounds = ticket::Bounds {
     cursor_advances: 0,
 };
 
+/// The first byte says which file the line was written to.
 fn queen_ctl(input: &[u8]) {
-    let Ok(line) = std::str::from_utf8(input) else { return };
-    let config =
-        authority::Config { max_workers: 2, max_revoked: 4, ticks: 0, period_ms: 1, ttl_s: 1, ops: 0 };
-    let mut state = authority::State::new(config);
-    if let Ok(command) = authority::parse(line) {
+    use authority::{Entry, State};
+    const PATHS: [&str; 6] = [
+        authority::QUEEN,
+        authority::LIFECYCLE,
+        authority::LEASE,
+        authority::SCHEDULE,
+        authority::EXPORT,
+        authority::SYSTEM,
+    ];
+    let Some((path, line)) = input.split_first() else { return };
+    let path = PATHS[usize::from(*path) % PATHS.len()];
+    let Ok(line) = std::str::from_utf8(line) else { return };
+    let mut state = State::new(authority::Config::default());
+    if let Ok(command) = authority::parse(path, line) {
+        let cmd = command.to_json();
+        assert_eq!(authority::parse(path, &cmd).as_ref(), Ok(&command), "{cmd}");
+        let (role, subject, ticket) = ("queen", "", "");
+        let entry = Entry { seq: 1, ts_ms: 5, role, subject, ticket, session: 1, command: &command };
         let before = state.clone();
-        if state.apply(&command, "00112233445566778899aabbccddeeff", 0).is_err() {
+        if state.apply(&entry).is_err() {
             assert_eq!(state, before, "a refused command changes nothing");
         }
     }
@@ -212,4 +228,48 @@ fn manifest(input: &[u8]) {
     if let Ok(manifest) = manifest::Manifest::from_cbor(input) {
         assert_eq!(manifest.to_cbor(), input);
     }
+}
+
+/// Any bytes give, line by line, a verb or one ERR line; frames are bounded.
+fn console_lines(input: &[u8]) {
+    let (mut editor, mut framer) = (console::Editor::new(), console::Framer::<{ console::LINE_MAX }>::new());
+    let (mut session, mut throttle) = (console::Session::new(true, true), console::Throttle::new());
+    for (now, byte) in input.iter().enumerate() {
+        if framer.feed(*byte).is_some() {
+            assert!(framer.line().len() <= console::LINE_MAX);
+        }
+        if editor.feed(*byte) {
+            match session.line(editor.line(), b"token", &mut throttle, now as u64 * 1000) {
+                console::Step::Say(answer)
+                | console::Step::Denied(answer, _)
+                | console::Step::Close(answer) => {
+                    let line = answer.as_str();
+                    assert!(line.len() <= console::ANSWER_MAX && !line.chars().any(char::is_control));
+                }
+                console::Step::Do(console::Verb::Attach { .. }) => session.attached(),
+                console::Step::Do(_) | console::Step::Pong => {}
+            }
+        }
+    }
+    let mut shown = String::new();
+    console::write_data(input, &mut shown).unwrap_or_else(|_| unreachable!("a string takes everything"));
+    assert_ne!(console::Response::of(&shown, true), console::Response::End);
+}
+
+/// A script that is taken runs to its end whatever is answered.
+fn coh_script(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(mut script) = console::Script::new(text) else { return };
+    for _ in 0..=2 * console::LINES_MAX {
+        match script.step(text) {
+            console::Next::Send(line) => {
+                script.response(line);
+                script.response("END");
+            }
+            console::Next::Wait(ms) => assert!(ms <= console::WAIT_MAX_MS),
+            console::Next::Done => return,
+            console::Next::Failed => return assert!(script.failed(text).is_some()),
+        }
+    }
+    unreachable!("a script has an end");
 }
