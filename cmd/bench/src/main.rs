@@ -3,7 +3,9 @@
 
 mod conns;
 mod measure;
+mod processes;
 mod session;
+mod workers;
 
 use clap::{Parser, ValueEnum};
 use cohcmd::{Out, Trouble, run_dir};
@@ -55,6 +57,12 @@ struct Args {
     /// In conns: the process whose memory is looked at [who listens at a Unix socket]
     #[arg(long)]
     pid: Option<u32>,
+    /// In workers: how many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    count: u32,
+    /// In workers: records a second of each
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = hertz)]
+    hz: f64,
     /// In append: bytes in a record
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     record: usize,
@@ -90,6 +98,8 @@ enum Mode {
     Start,
     /// Durable commands a second on many connections
     Ctl,
+    /// A hive full of workers: records, and how soon they are readable
+    Workers,
 }
 
 /// One line of output; what a mode does not measure is left out.
@@ -124,15 +134,25 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+fn hertz(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(hz) if (0.01..=100.0).contains(&hz) => Ok(hz),
+        _ => Err("a number from 0.01 to 100".into()),
+    }
+}
+
 fn main() -> ExitCode {
     cohcmd::main(|args: Args, out: &mut Out| {
         let target = target(&args)?;
         for mode in &args.modes {
-            let figure = measure(&args, &target, *mode)?;
-            if args.json {
-                out.json(&figure)?;
+            if *mode == Mode::Workers {
+                let time = Duration::from_secs_f64(args.seconds);
+                let load = workers::Load { count: args.count as usize, hz: args.hz, time };
+                let done = workers::workers(&target, &load)?;
+                if args.json { out.json(&done)? } else { out.line(done.text())? }
             } else {
-                out.line(figure.text())?;
+                let figure = measure(&args, &target, *mode)?;
+                if args.json { out.json(&figure)? } else { out.line(figure.text())? }
             }
             out.flush()?;
         }
@@ -200,6 +220,8 @@ fn measure(args: &Args, target: &Target, mode: Mode) -> Result<Figure, Trouble> 
             let many = conns::conns(target, path, &work, conns, window(1), time, args.pid)?;
             Figure { mode: "ctl", ..Figure::default() }.count(many.done, window(1))
         }
+        // A line of its own: see [`workers`].
+        Mode::Workers => Figure::default(),
         Mode::Start => {
             Figure { mode: "start", ..Figure::default() }.times(measure::start(target, path, time)?)
         }

@@ -2,6 +2,7 @@
 //! ends. Starts and signals processes; everything else goes in and out through the loop around it.
 
 mod close;
+mod pool;
 mod service;
 mod show;
 mod workers;
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) bin: PathBuf,
     pub(crate) worker_programs: Vec<String>,
     pub(crate) workers_max: usize,
+    /// Whether one process runs all workers of a program.
+    pub(crate) pools_workers: bool,
     pub(crate) restart: manifest::Restart,
 }
 
@@ -99,7 +102,9 @@ struct Kept {
 }
 
 struct Worker {
-    process: Process,
+    pid: i32,
+    /// None: it is one of a pool.
+    process: Option<Process>,
     program: String,
     kill_ms: Option<u64>,
 }
@@ -110,6 +115,7 @@ pub(crate) struct Init {
     /// Servers in order; the mount last.
     kept: Vec<Kept>,
     workers: BTreeMap<String, Worker>,
+    pools: pool::Pools,
     phase: Phase,
     started: Now,
     boot_ms: Option<u64>,
@@ -163,6 +169,7 @@ impl Init {
             plan,
             kept,
             workers: BTreeMap::new(),
+            pools: pool::Pools::default(),
             phase: Phase::Servers,
             started,
             boot_ms: None,
@@ -376,9 +383,11 @@ impl Init {
     pub(crate) fn reaped(&mut self, pid: i32, how: &str, now: Now) {
         if let Some(i) = self.kept.iter().position(|kept| kept.state.pid() == Some(pid)) {
             self.gone(i, how, now);
-        } else if let Some(id) =
-            self.workers.iter().find(|(_, w)| w.process.pid == pid).map(|(id, _)| id.clone())
-        {
+        }
+        self.pools.reaped(pid);
+        let ids: Vec<String> =
+            self.workers.iter().filter(|(_, w)| w.pid == pid).map(|(id, _)| id.clone()).collect();
+        for id in ids {
             self.workers.remove(&id);
             self.note(&format!("worker={id} ended pid={pid} status={how:?}"));
             self.tell_queen(format!("{{\"exited\":{{\"worker\":{id:?},\"status\":{how:?}}}}}\n"));

@@ -3,7 +3,7 @@
 use crate::trouble::Trouble;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{ChildStdin, Command, Stdio};
@@ -19,12 +19,29 @@ pub(crate) struct Program {
     pub(crate) affinity: Vec<u32>,
 }
 
-/// A running process. Its standard input is a pipe that nothing comes through after the first line:
-/// when init is gone it ends, and so does the process.
+/// A running process. Its standard input is a pipe; of a server nothing comes through, of a worker one
+/// line, of a pool a line for each worker that begins or ends. When init is gone it ends, and so does the
+/// process.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
-    _leash: ChildStdin,
+    leash: ChildStdin,
+}
+
+/// A longer line may reach a pipe in pieces (PIPE_BUF of pipe(7)).
+const LINE_MAX: usize = 4096;
+
+impl Process {
+    /// Writes a line whole or not at all; `WouldBlock` where the pipe is full. Waits for nobody.
+    pub(crate) fn say(&mut self, line: &str) -> io::Result<()> {
+        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+        let line = format!("{line}\n");
+        if line.len() > LINE_MAX {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        fcntl_setfl(&self.leash, fcntl_getfl(&self.leash)? | OFlags::NONBLOCK)?;
+        self.leash.write_all(line.as_bytes())
+    }
 }
 
 impl Program {
@@ -58,7 +75,7 @@ impl Program {
             // A line is shorter than a pipe holds: this does not wait for the reader.
             leash.write_all(line.as_bytes()).and_then(|()| leash.write_all(b"\n")).map_err(said)?;
         }
-        Ok(Process { pid, _leash: leash })
+        Ok(Process { pid, leash })
     }
 
     fn pin(&self, pid: i32) {

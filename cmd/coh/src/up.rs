@@ -214,6 +214,7 @@ fn plan(compiled: &Compiled, run: &Path, data: &Path, mount: Option<PathBuf>) ->
         bin,
         worker_programs: manifest.workers.programs.values().cloned().collect(),
         workers_max: manifest.queen.max_workers as usize,
+        pools_workers: manifest.workers.run == manifest::WorkersRun::Pool,
         restart: manifest.restart.clone(),
     })
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod heart;
+mod pool;
 mod space;
 
 use heart::{Heart, Step};
@@ -25,6 +26,19 @@ struct Config {
     /// 0: until somebody ends it.
     ticks: u64,
     period_ms: u64,
+    #[serde(default)]
+    frame_schema: FrameSchema,
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FrameSchema {
+    /// A line.
+    #[default]
+    Text,
+    /// A `telemetry-frame/v1`.
+    Cbor,
 }
 
 /// The longest configuration: a ticket of 2048 bytes and what goes with it.
@@ -33,13 +47,16 @@ const CONFIG_MAX: u64 = 8192;
 const OVER: u8 = 3;
 
 fn main() -> ExitCode {
-    if std::env::args_os().len() > 1 {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let is_pool = args == ["--pool"];
+    if !is_pool && !args.is_empty() {
         eprintln!(
-            "worker-heart: no arguments; init starts it when the queen spawns a heartbeat: cohspawn heartbeat"
+            "worker-heart: no arguments but --pool; init starts it when the queen spawns a heartbeat: \
+             cohspawn heartbeat"
         );
         return ExitCode::from(2);
     }
-    match run() {
+    match if is_pool { pool::run() } else { run() } {
         Ok(code) => code,
         Err(sentence) => {
             eprintln!("worker-heart: {sentence}");

@@ -1,7 +1,8 @@
 //! The worker's files, through the door.
 
-use crate::Config;
 use crate::heart::Space;
+use crate::{Config, FrameSchema};
+use frame::Frame;
 use ninep::dial::{Addr, Conn, Credentials, DialError};
 use ninep::refusal::{Refusal, Word};
 
@@ -13,6 +14,7 @@ const END: u64 = u64::MAX;
 pub(crate) struct Files {
     addr: Addr,
     who: Credentials,
+    frame_schema: FrameSchema,
     conn: Option<Conn>,
     telemetry: Option<(String, u32)>,
 }
@@ -25,7 +27,13 @@ impl Files {
             ticket: config.ticket.clone(),
             ..Credentials::default()
         };
-        Ok(Files { addr: config.door.parse()?, who, conn: None, telemetry: None })
+        Ok(Files {
+            addr: config.door.parse()?,
+            who,
+            frame_schema: config.frame_schema,
+            conn: None,
+            telemetry: None,
+        })
     }
 
     /// Does it with the session; one that is lost is not used again.
@@ -73,8 +81,11 @@ impl Space for Files {
 
     fn last(&mut self) -> Result<u64, DialError> {
         let path = self.telemetry.as_ref().map(|(path, _)| path.clone()).unwrap_or_default();
-        let text = self.with(|conn| conn.read_all(&path))?;
-        let text = String::from_utf8_lossy(&text);
+        let records = self.with(|conn| conn.read_all(&path))?;
+        if self.frame_schema == FrameSchema::Cbor {
+            return Ok(last_frame(&records));
+        }
+        let text = String::from_utf8_lossy(&records);
         Ok(text.lines().rev().find_map(|line| line.strip_prefix("heartbeat ")?.parse().ok()).unwrap_or(0))
     }
 
@@ -82,12 +93,28 @@ impl Space for Files {
         let Some((_, fid)) = self.telemetry else {
             return Err(DialError::Refused(Refusal::from(Word::Closed)));
         };
-        let line = format!("heartbeat {n}\n");
-        let taken = self.with(|conn| conn.write_at(fid, END, line.as_bytes()))?;
-        if taken as usize == line.len() {
+        let mut record = format!("heartbeat {n}\n").into_bytes();
+        if self.frame_schema == FrameSchema::Cbor {
+            let payload = std::mem::take(&mut record);
+            let (worker_id, role) = (&*self.who.subject, &*self.who.role);
+            let emitted_ms = rt::now().wall_ms;
+            Frame { worker_id, role, seq: n, emitted_ms, payload: &payload }.encode(&mut record);
+        }
+        let taken = self.with(|conn| conn.write_at(fid, END, &record))?;
+        if taken as usize == record.len() {
             Ok(())
         } else {
-            Err(DialError::Protocol(format!("{taken} of {} bytes were taken", line.len())))
+            Err(DialError::Protocol(format!("{taken} of {} bytes were taken", record.len())))
         }
     }
+}
+
+/// The number of the last frame; 0 where there is none.
+fn last_frame(mut records: &[u8]) -> u64 {
+    let mut last = 0;
+    while let Ok((frame, n)) = Frame::decode(records) {
+        last = frame.seq;
+        records = &records[n..];
+    }
+    last
 }

@@ -22,7 +22,7 @@ pub use listener::{AddrError, Fids, Listener, ListenerKind, Overflow};
 pub use types::{
     Audit, Client, Decision, Eviction, Export, FrameSchema, Hive, Lease, Lifecycle, Log, Manifest, Ninep,
     Policy, PolicyRule, Profile, Queen, Resource, Restart, Schedule, Server, Target, Telemetry, Tickets,
-    Workers,
+    Workers, WorkersRun,
 };
 
 /// The schema that this source reads and writes.

@@ -398,6 +398,8 @@ pub enum Decision {
 pub struct Workers {
     /// Kind (`heartbeat`, `gpu`, …) to program.
     pub programs: BTreeMap<String, String>,
+    /// How many of them a process runs.
+    pub run: WorkersRun,
     /// Ticks until a worker is done; 0: until it is killed or its time is up.
     pub ticks: u64,
     /// Time between ticks.
@@ -406,6 +408,16 @@ pub struct Workers {
     pub ttl_s: u64,
     /// Requests a worker may make; 0: unlimited.
     pub ops: u64,
+}
+
+/// How many workers a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkersRun {
+    /// One.
+    Process,
+    /// All of one program.
+    Pool,
 }
 
 /// How init restarts what died (spec 13.1).

@@ -4,6 +4,7 @@ use super::{GRACE_MS, Init, Kept, Phase, State};
 use crate::program;
 use ninep::srv::{Now, Service as _};
 use rustix::process::Signal;
+use std::collections::BTreeSet;
 
 impl Init {
     /// Ends everything: the mount, the workers, the servers in reverse. Asked again, it hurries.
@@ -20,7 +21,9 @@ impl Init {
                 let pids =
                     |kept: &[Kept]| kept.iter().filter_map(|kept| kept.state.pid()).collect::<Vec<_>>();
                 self.waves.push_back(pids(&self.kept[servers..]));
-                self.waves.push_back(self.workers.values().map(|worker| worker.process.pid).collect());
+                let workers = self.workers.values().map(|worker| worker.pid);
+                let workers: BTreeSet<i32> = workers.chain(self.pools.pids()).collect();
+                self.waves.push_back(workers.into_iter().collect());
                 self.waves
                     .extend(self.kept[..servers].iter().rev().map(|kept| Vec::from_iter(kept.state.pid())));
                 for kept in &mut self.kept {
@@ -51,6 +54,7 @@ impl Init {
 
     fn is_child(&self, pid: i32) -> bool {
         self.kept.iter().any(|kept| kept.state.pid() == Some(pid))
-            || self.workers.values().any(|worker| worker.process.pid == pid)
+            || self.workers.values().any(|worker| worker.pid == pid)
+            || self.pools.has(pid)
     }
 }

@@ -32,9 +32,10 @@ impl Service for Init {
         for worker in self.workers.values_mut() {
             if worker.kill_ms.is_some_and(|at| at <= now.mono_ms) {
                 worker.kill_ms = Some(u64::MAX);
-                program::signal(worker.process.pid, Signal::KILL);
+                program::signal(worker.pid, Signal::KILL);
             }
         }
+        self.pools.tick(now);
         match self.phase {
             Phase::Closing { kill_ms } if kill_ms <= now.mono_ms => {
                 self.wave.iter().for_each(|pid| program::signal(*pid, Signal::KILL));
@@ -66,7 +67,7 @@ impl Service for Init {
             _ => None,
         };
         let workers = self.workers.values().filter_map(|worker| worker.kill_ms);
-        kept.chain(phase).chain(workers).filter(|at| *at != u64::MAX).min()
+        kept.chain(phase).chain(workers).chain(self.pools.deadline_ms()).filter(|at| *at != u64::MAX).min()
     }
 
     fn outbox(&mut self) -> Vec<Request> {

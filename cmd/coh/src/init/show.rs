@@ -35,7 +35,7 @@ impl Init {
         workers.sort_by_key(|(id, _)| id.len());
         workers.into_iter().map(|(id, worker)| {
             let state = if worker.kill_ms.is_some() { "stopping" } else { "running" };
-            format!("{id} pid={} state={state} program={}", worker.process.pid, worker.program)
+            format!("{id} pid={} state={state} program={}", worker.pid, worker.program)
         })
     }
 

@@ -34,19 +34,25 @@ impl Init {
         if self.workers.len() >= self.plan.workers_max {
             return no(Word::Quota, format!("{} workers are running", self.workers.len()));
         }
-        let runs = Program {
+        let mut runs = Program {
             path: self.plan.bin.join(program),
             args: Vec::new(),
             env: Vec::new(),
             affinity: Vec::new(),
         };
-        let process = runs.start(Some(config)).map_err(|trouble| Refusal::new(Word::Busy, trouble.0))?;
-        let fields = format!("worker={id} pid={}", process.pid);
+        let (pid, process) = if self.plan.pools_workers {
+            runs.args.push("--pool".into());
+            (self.pools.start(program, &runs, config)?, None)
+        } else {
+            let process = runs.start(Some(config)).map_err(|trouble| Refusal::new(Word::Busy, trouble.0))?;
+            (process.pid, Some(process))
+        };
+        let fields = format!("worker={id} pid={pid}");
         self.note(&format!(
             "{fields} started program={program} at_ms={}",
             now.mono_ms - self.started.mono_ms
         ));
-        self.workers.insert(id.into(), Worker { process, program: program.into(), kill_ms: None });
+        self.workers.insert(id.into(), Worker { pid, process, program: program.into(), kill_ms: None });
         Ok(fields)
     }
 
@@ -55,9 +61,15 @@ impl Init {
             .workers
             .get_mut(id)
             .ok_or_else(|| Refusal::new(Word::NotFound, format!("no process of worker {id}")))?;
-        program::signal(worker.process.pid, Signal::TERM);
-        worker.kill_ms.get_or_insert(now.mono_ms + GRACE_MS);
-        Ok(format!("worker={id} pid={}", worker.process.pid))
+        let fields = format!("worker={id} pid={}", worker.pid);
+        if worker.process.is_some() {
+            program::signal(worker.pid, Signal::TERM);
+            worker.kill_ms.get_or_insert(now.mono_ms + GRACE_MS);
+        } else if let Some(worker) = self.workers.remove(id) {
+            self.pools.stop(&worker.program, id, now);
+            self.note(&format!("worker={id} ended pid={} status=\"stopped\"", worker.pid));
+        }
+        Ok(fields)
     }
 
     pub(crate) fn kill(

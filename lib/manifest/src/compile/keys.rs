@@ -195,6 +195,7 @@ pub const KEYS: &[Key] = &[
     key("policy.rules[].decision", A::Word(&["gate", "deny", "allow"]), Absent::Refused, "gate: a write needs an approval; deny: it is refused; allow: it passes"),
 
     key("workers.programs.KIND", A::File, Absent::None, "the program of a kind of worker, found beside init's own"),
+    key("workers.run", A::Word(&["process", "pool"]), Absent::Text("process"), "pool: one process runs all workers of a program, started with --pool, which worker-heart takes; for hives of thousands"),
     int("workers.ticks", 0, MOST, 0, "ticks until a worker is done, where the spawn does not say; 0: until it is killed or its time is up"),
     int("workers.period_ms", 10, 3_600_000, 1000, "time between ticks, where the spawn does not say"),
     int("workers.ttl_s", 1, YEAR_S, 86_400, "life of a worker and of its ticket, where the spawn does not say"),
