@@ -40,6 +40,8 @@ pub struct Manifest {
     pub telemetry: Telemetry,
     /// `/audit` and `/replay`.
     pub audit: Audit,
+    /// Trace rings.
+    pub trace: Trace,
     /// `/queen`.
     pub queen: Queen,
     /// Which transitions of the lifecycle happen by themselves.
@@ -231,6 +233,14 @@ pub enum FrameSchema {
     Text,
     /// A `telemetry-frame/v1`.
     Cbor,
+}
+
+/// `/trace` and `/kmesg`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {
+    /// Size of one ring of events, bytes.
+    pub ring_bytes: u64,
 }
 
 /// `/audit` and `/replay` (spec 6).

@@ -8,3 +8,4 @@ pub(crate) mod peers;
 pub(crate) mod poll;
 pub(crate) mod serve;
 pub(crate) mod signals;
+pub(crate) mod tracing;

@@ -87,7 +87,7 @@ impl Door {
         let Some(it) = self.jobs.get_mut(job) else { return };
         let session = it.session;
         match std::mem::replace(&mut it.kind, Kind::Dropped) {
-            Kind::Walk(walk) => self.unwalk(session.slot, walk),
+            Kind::Walk(walk) => self.abandon_walk(session.slot, walk),
             Kind::List(mut list) => {
                 list.forget(tag);
                 it.kind = Kind::List(list);

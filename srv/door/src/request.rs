@@ -53,7 +53,8 @@ impl Door {
         let session = &self.sessions[slot];
         let limits = &self.limits;
         let is_full = session.inflight.len() >= limits.tags_per_session as usize;
-        if session.queued() > limits.queue_bytes as usize
+        if session.unsure > 0
+            || session.queued() > limits.queue_bytes as usize
             || (is_full && session.rules.overflow == Overflow::Wait)
         {
             return Gate::Wait;

@@ -98,6 +98,9 @@ pub(crate) struct Session {
     pub(crate) framer: Framer,
     pub(crate) fids: Fids<Fid>,
     pub(crate) inflight: Vec<(u16, Asked)>,
+    /// Walks that may end at a server or in a directory of the door's own: what comes behind them waits,
+    /// since it may be about their fid.
+    pub(crate) unsure: usize,
     /// Whose it is: `role:subject`.
     pub(crate) uname: Rc<str>,
     pub(crate) ticket: Option<Held>,
@@ -145,6 +148,7 @@ impl Session {
             framer: Framer::new(MSIZE_MAX),
             fids: Fids::new(fids_max, is_strict),
             inflight: Vec::new(),
+            unsure: 0,
             uname: Rc::from(""),
             ticket: None,
             table,

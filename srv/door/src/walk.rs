@@ -18,6 +18,8 @@ pub(crate) struct Walk {
     old: Option<(Rc<str>, At, bool, bool)>,
     parts: Vec<Part>,
     names: usize,
+    /// Whether only the server can say where it ends.
+    is_unsure: bool,
 }
 
 /// Consecutive steps of a walk that one mount answers, or one synthetic directory.
@@ -43,6 +45,10 @@ enum Answer {
     Here(Vec<Qid>),
     Refused(Refusal),
     Synthetic,
+}
+
+fn end_of_parts(parts: &[Part]) -> Option<&Step> {
+    parts.last()?.steps.last()
 }
 
 impl Door {
@@ -203,6 +209,7 @@ impl Door {
             is_ro = self.is_ro(slot, &path);
         }
         let merges = self.merges(slot, &path) || matches!(end, At::Synthetic);
+        let is_asked = matches!(end, At::Server { .. });
         let session = &mut self.sessions[slot];
         let old = if newfid == fid {
             let it = session.fids.get_mut(fid).map_err(|word| bare(word.into()))?;
@@ -217,7 +224,9 @@ impl Door {
             session.fids.insert(newfid, it).map_err(|word| bare(word.into()))?;
             None
         };
-        let walk = Walk { newfid, old, parts, names: names.len() };
+        let is_unsure = matches!(end_of_parts(&parts), Some(step) if step.is_above_mount) && is_asked;
+        session.unsure += usize::from(is_unsure);
+        let walk = Walk { newfid, old, parts, names: names.len(), is_unsure };
         let deadline_ms = self.now.mono_ms + crate::job::DEADLINE_MS;
         self.wake_at(deadline_ms);
         let session = SessionRef { slot, number };
@@ -267,6 +276,7 @@ impl Door {
     /// Every part has been answered: one Rwalk, or one refusal.
     pub(crate) fn finish_walk(&mut self, session: SessionRef, tag: u16, walk: Walk) {
         let slot = session.slot;
+        self.is_sure(slot, &walk);
         let mut qids: Vec<Qid> = Vec::with_capacity(walk.names);
         let mut refusal = None;
         'parts: for part in &walk.parts {
@@ -285,6 +295,22 @@ impl Door {
         if refusal.is_none() && (is_clone || qids.len() == walk.names) {
             if let Some((_, at, ..)) = walk.old {
                 self.end_at(&at);
+            }
+            // The server has no such directory: it is the door's own, since something is mounted below.
+            let is_own = walk.parts.last().is_some_and(|part| match &part.answer {
+                Answer::Refused(_) => true,
+                Answer::Here(qids) => part.steps.last().is_some_and(|step| qids.len() < step.depth),
+                _ => false,
+            });
+            if is_own && let Ok(it) = self.sessions[slot].fids.get_mut(walk.newfid) {
+                let target = std::mem::replace(&mut it.at, At::Synthetic);
+                it.is_ro = true;
+                it.merges = true;
+                if let At::Server { channel, life, bfid, .. } = target
+                    && self.channels[channel as usize].serves(life)
+                {
+                    self.channels[channel as usize].free_fid(bfid);
+                }
             }
             let qids = if is_clone { &[][..] } else { &qids[..] };
             return self.answer(slot, tag, &Rmsg::Walk { qids: Qids::from(qids) });
@@ -321,8 +347,22 @@ impl Door {
         }
     }
 
+    /// A walk whose end was not sure has ended: what waits behind it goes on.
+    fn is_sure(&mut self, slot: usize, walk: &Walk) {
+        if walk.is_unsure {
+            self.sessions[slot].unsure -= 1;
+            self.dirty(slot);
+        }
+    }
+
+    /// Takes a walk back that nobody waits for any more.
+    pub(crate) fn abandon_walk(&mut self, slot: usize, walk: Walk) {
+        self.is_sure(slot, &walk);
+        self.unwalk(slot, walk);
+    }
+
     /// Undoes what a walk has put in the fid table.
-    pub(crate) fn unwalk(&mut self, slot: usize, walk: Walk) {
+    fn unwalk(&mut self, slot: usize, walk: Walk) {
         match walk.old {
             None => {
                 let _ = self.drop_fid(slot, walk.newfid);

@@ -151,6 +151,8 @@ pub const KEYS: &[Key] = &[
     int("telemetry.sync_ms", 1, 60_000, 1000, "time between two syncs of what was written; a Tfsync does it at once"),
     int("telemetry.watch_interval_ms", 250, 10_000, 1000, "time between two lines of /proc/ingest/watch"),
 
+    int("trace.ring_bytes", 8 * KIB, 64 * MIB, 256 * KIB, "size of a ring of events, of which there is one for all and one for each server; allocated as it fills"),
+
     key("audit.key", A::Secret, Absent::None, "the secret key that signs checkpoints; absent in the dev profile: audit.key in the data directory, made on first start"),
     key("audit.keys.ID", A::PublicKey, Absent::None, "a public key that signed earlier checkpoints"),
     int("audit.segment_bytes", 64 * KIB, 256 * MIB, 4 * MIB, "size at which a file of the journal is closed and the next begun"),

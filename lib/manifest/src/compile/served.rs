@@ -172,7 +172,17 @@ pub const SERVERS: &[Served] = &[
         talks_to: &[SINK],
         doc: "device segments, ingest statistics",
     },
-    later("trace", &[], "trace rings and filters"),
+    Served {
+        name: "trace",
+        program: "tracefs",
+        core: false,
+        required: false,
+        memory_kib: 16_384,
+        roots: &[root("", &["ctl", "filter", "events", "kmesg"]), any("task")],
+        for_workers: &[],
+        talks_to: &[],
+        doc: "trace rings and filters",
+    },
     Served {
         name: "policy",
         program: "policyfs",

@@ -246,6 +246,7 @@ impl<S: Service> Engine<S> {
 
     fn request(&mut self, id: ConnId, frame: &[u8], now: Now) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
+        trace::trace!(Ninep, Debug, "conn={id} tag={} type={} bytes={}", frame[5], frame[4], frame.len());
         let tells_detail = self.limits.tells_detail;
         let (tag, msg) = match wire::decode_t(frame) {
             Ok(decoded) => decoded,

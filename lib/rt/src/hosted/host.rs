@@ -4,8 +4,10 @@ use super::boot::Boot;
 use super::clock;
 use super::peers::Peers;
 use super::poll::{Event, Poll, Wish};
+use super::tracing;
 use chan::unix::{self, Moved};
-use ninep::srv::{ConnId, Engine, Limits, Now, Service, Tree};
+use ninep::refusal::Refusal;
+use ninep::srv::{ConnId, Engine, Limits, Now, Request, Service, Tree};
 use ninep::wire::MSIZE_MAX;
 use std::collections::HashMap;
 use std::io;
@@ -43,6 +45,8 @@ pub struct Host<S: Service> {
     conns: HashMap<ConnId, Conn>,
     peers: Peers,
     buffer: Vec<u8>,
+    /// What is asked before anything else.
+    first: Vec<Request>,
     /// When the listener is looked at again.
     accept_ms: Option<u64>,
 }
@@ -58,15 +62,19 @@ impl<S: Service> Host<S> {
             acks_bytes: boot.manifest.queen.ack_bytes as usize,
             ..Limits::default()
         };
-        let mut engine = Engine::new(tree, limits, now);
+        let mut engine = Engine::new(tracing::with_filter(tree), limits, now);
         engine.start(now);
         let peers = Peers::new(boot.name, boot.run.join("srv"));
+        let is_traced =
+            boot.name != "trace" && boot.manifest.servers.iter().any(|server| server.name == "trace");
+        trace::trace!(Boot, Info, "up pid={}", std::process::id());
         Ok(Host {
             engine,
             listener,
             conns: HashMap::new(),
             peers,
             buffer: vec![0; READ_BYTES],
+            first: is_traced.then(tracing::ask).into_iter().collect(),
             accept_ms: None,
         })
     }
@@ -78,7 +86,7 @@ impl<S: Service> Host<S> {
             CONN => self.conn(poll, event, now),
             PEER => {
                 for (id, answer) in self.peers.event(poll, event, &mut self.buffer, now) {
-                    self.engine.reply(id, answer, now);
+                    self.reply(id, answer, now);
                 }
             }
             _ => return false,
@@ -217,12 +225,14 @@ impl<S: Service> Host<S> {
         // A reply may lead to further requests; what a state asks in answer to refusals is bounded by it.
         loop {
             let touched = self.engine.settle(now);
-            let requests = self.engine.outbox();
+            let mut requests = self.engine.outbox();
+            requests.append(&mut self.first);
+            requests.extend(tracing::events());
             let mut answers = self.peers.send(poll, requests, now);
             answers.extend(self.peers.tick(poll, now));
             let is_done = answers.is_empty() && touched.is_empty();
             for (id, answer) in answers {
-                self.engine.reply(id, answer, now);
+                self.reply(id, answer, now);
             }
             for id in touched {
                 self.advance(poll, id, false, now);
@@ -230,6 +240,16 @@ impl<S: Service> Host<S> {
             if is_done {
                 return;
             }
+        }
+    }
+
+    fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
+        if id != tracing::ASK {
+            return self.engine.reply(id, answer, now);
+        }
+        // A trace server that is away tells its filter when it starts.
+        if let Ok(line) = answer {
+            tracing::set(&String::from_utf8_lossy(&line));
         }
     }
 

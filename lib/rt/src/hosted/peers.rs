@@ -44,6 +44,9 @@ impl Peers {
         let mut failed = Vec::new();
         let mut touched = Vec::new();
         for request in joined(requests) {
+            if request.server != "trace" {
+                trace::trace!(Peer, Debug, "{}/{}/{}", request.server, request.root, request.path);
+            }
             let i = self.index(request.server);
             if !touched.contains(&i) {
                 touched.push(i);

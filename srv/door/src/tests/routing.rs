@@ -37,6 +37,29 @@ fn a_listing_merges_what_is_mounted() {
 }
 
 #[test]
+fn a_directory_above_a_mount_is_there_though_its_server_has_none() {
+    const NS: &str = "mount -r proc /proc\nmount log /proc/new/deep/log\nmount log /proc/tests/new/log\n";
+    let mut hive = Hive::with(|manifest| drop(manifest.namespaces.insert("queen".into(), NS.into())));
+    let mut queen = hive.queen();
+    for (path, names) in [("/proc/new", ["deep"]), ("/proc/new/deep", ["log"]), ("/proc/tests/new", ["log"])]
+    {
+        assert_eq!(queen.list(&mut hive, path).unwrap(), names, "{path}");
+    }
+    assert_eq!(queen.list(&mut hive, "/proc").unwrap(), ["boot", "new", "tests", "version"]);
+    // In one write: what comes behind the walk is about wherever it ends.
+    let (mut frames, fid) = (Vec::new(), queen.fid());
+    Tmsg::Walk { fid: 0, newfid: fid, names: Names::from(&["proc", "new"][..]) }.encode(90, &mut frames);
+    Tmsg::Getattr { fid, mask: 0 }.encode(91, &mut frames);
+    Tmsg::Clunk { fid }.encode(92, &mut frames);
+    queen.bytes(&mut hive, &frames);
+    hive.settle();
+    while hive.door.client_turn(queen.slot) == Turn::More {}
+    assert_eq!(queen.replies(&mut hive).iter().map(|reply| word(reply)).collect::<Vec<_>>(), [None; 3]);
+    assert!(queen.open(&mut hive, "/proc/new/deep/log/queen.log", 0).is_ok());
+    assert_eq!(queen.walk(&mut hive, "/proc/new/none").map(|(_, n)| n), Ok(2));
+}
+
+#[test]
 fn a_listing_goes_on_at_any_cookie() {
     let mut hive = of_few_mounts();
     let mut queen = hive.queen();

@@ -354,6 +354,7 @@ impl<S: Ledger> Control<S> {
         // A commit may bring forward what time calls for.
         self.due_ms = None;
         let ack = format!("{} seq={seq}", pending.ack);
+        trace::trace!(Control, Info, "path={} {ack}", pending.path);
         let verdict = state.commit(&pending.entry(seq), &ack, pending.token);
         if let (Some(token), false) = (pending.token, verdict == Verdict::Later) {
             self.verdicts.push((token, verdict));
