@@ -35,7 +35,8 @@ fn every_page_of_a_small_command_describes_its_options() {
     let man = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/man1");
     let names = [
         "ls", "cat", "tail", "echo", "stat", "ping", "ns", "bind", "mnt", "spawn", "kill", "ps", "log",
-        "audit", "verify", "replay", "life", "lease", "sched", "export", "policy", "approve", "deny",
+        "audit", "verify", "replay", "life", "lease", "sched", "export", "policy", "approve", "deny", "sh",
+        "test",
     ];
     for name in names.map(|name| format!("coh{name}")).iter().chain([&"cohbench".to_owned()]) {
         let help = Command::new(program(name)).arg("-h").output().unwrap();

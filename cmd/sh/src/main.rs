@@ -4,35 +4,28 @@
 
 mod complete;
 mod person;
-mod place;
 
 use clap::Parser;
-use cohcmd::{HiveArgs, Out, Trouble};
+use cohcmd::{Out, Trouble};
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use talk::{Played, Talk, TalkError};
+use talk::{Place, PlaceArgs, Played, Talk, TalkError};
 
 /// Speaks a console's lines with a hive: at a door, or at a console
 #[derive(Parser)]
 #[command(name = "cohsh", version)]
 struct Args {
-    /// A console in place of a door: unix!PATH or tcp!HOST!PORT
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["door", "ns"])]
-    console: Option<String>,
-    /// A file with what AUTH must say there
-    #[arg(long, value_name = "FILE", requires = "console")]
-    token: Option<PathBuf>,
     /// A script of coh(5) to play; - is standard input
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
     #[command(flatten)]
-    hive: HiveArgs,
+    place: PlaceArgs,
 }
 
 fn main() -> ExitCode {
     cohcmd::main(|args: Args, out: &mut Out| {
-        let place = place::Place::of(&args.hive, args.console.as_deref(), args.token.as_deref())?;
+        let place = Place::of(&args.place)?;
         match &args.script {
             Some(path) => play(path, &place, out),
             None if std::io::stdin().is_terminal() => person::converse(&place, out),
@@ -64,7 +57,7 @@ impl<'a> Printer<'a> {
     }
 }
 
-fn play(path: &PathBuf, place: &place::Place, out: &mut Out) -> Result<(), Trouble> {
+fn play(path: &PathBuf, place: &Place, out: &mut Out) -> Result<(), Trouble> {
     let name = path.display().to_string();
     let text =
         if name == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
@@ -82,7 +75,7 @@ fn play(path: &PathBuf, place: &place::Place, out: &mut Out) -> Result<(), Troub
 }
 
 /// Lines of a pipe, and their answers.
-fn lines(place: &place::Place, out: &mut Out) -> Result<(), Trouble> {
+fn lines(place: &Place, out: &mut Out) -> Result<(), Trouble> {
     let mut printer = Printer::new(out);
     let mut talk = place.dial(&mut |line| printer.line(line)).map_err(trouble)?;
     for line in std::io::stdin().lock().lines() {

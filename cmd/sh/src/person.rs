@@ -1,7 +1,6 @@
 //! At a terminal: line editing, history, completion; a lost connection is made again.
 
 use crate::complete::{Completion, Shared};
-use crate::place::Place;
 use crate::{Printer, trouble};
 use cohcmd::{Out, Trouble};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,7 +10,7 @@ use rustyline::{CompletionType, Config, Editor};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use talk::{Talk, TalkError};
+use talk::{Place, Talk, TalkError};
 
 const PROMPT: &str = "coh> ";
 const HISTORY_MAX: usize = 1000;

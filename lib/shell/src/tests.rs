@@ -87,7 +87,9 @@ impl Door {
             }
             Tmsg::Getattr { fid, .. } => {
                 let i = file(fid).unwrap();
-                let attr = Attr { size: FILES[i].2.len() as u64, ..Attr::default() };
+                // As of control files, whose replies are no content.
+                let size = if FILES[i].0 == "queen/ctl" { 0 } else { FILES[i].2.len() as u64 };
+                let attr = Attr { size, ..Attr::default() };
                 Rmsg::Getattr { valid: 0x7ff, qid: qid(i), attr }.encode(tag, out);
             }
             Tmsg::Read { fid, offset, .. } => {
@@ -124,6 +126,7 @@ fn a_refusal_is_one_line_with_the_door_s_words() {
         door.says("cat /none"),
         [r#"ERR CAT reason=notfound detail="no such file in queen's name space""#]
     );
+    assert_eq!(door.says("echo x > /nowhere")[0][..24], *"ERR ECHO reason=notfound");
     assert_eq!(door.says("cat /d"), [r#"ERR CAT reason=invalid detail="a directory; see ls""#]);
     assert_eq!(door.says("ls /a"), [r#"ERR LS reason=invalid detail="not a directory; see cat""#]);
     assert_eq!(door.says("bogus"), [r#"ERR LINE reason=invalid detail="no such verb; see help""#]);

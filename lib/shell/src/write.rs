@@ -4,7 +4,7 @@ use crate::link::{Link, ROOT, Reply, decoded, names};
 use crate::spawn::spawn_line;
 use console::{Answer, Verb};
 use ninep::refusal::Word;
-use ninep::wire::{Names, QTAPPEND, QTDIR, Rmsg, Tmsg};
+use ninep::wire::{Names, QTDIR, Rmsg, Tmsg};
 use serde_json::json;
 
 /// O_RDWR and O_WRONLY of fcntl.h.
@@ -17,8 +17,16 @@ const LIFECYCLE: &str = "/queen/lifecycle/ctl";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Walk,
-    Open { flags: u32 },
-    Write { can_read: bool },
+    Open {
+        flags: u32,
+    },
+    Write {
+        can_read: bool,
+    },
+    /// The acknowledgement is read; what the write was refused with, if it was.
+    Ack {
+        refused: Option<Word>,
+    },
 }
 
 /// A line to be written.
@@ -29,7 +37,6 @@ pub(crate) struct Write {
     line: String,
     fid: u32,
     phase: Phase,
-    appends: bool,
 }
 
 /// What a write has come to.
@@ -70,7 +77,7 @@ impl Write {
         let fid = link.new_fid();
         let names = names(&path);
         link.ask(&[Tmsg::Walk { fid: ROOT, newfid: fid, names: Names::from(&names[..]) }], now_ms);
-        Some(Ok(Write { verb: verb.name(), path, line, fid, phase: Phase::Walk, appends: false }))
+        Some(Ok(Write { verb: verb.name(), path, line, fid, phase: Phase::Walk }))
     }
 
     /// Goes on with replies. A refusal has let the fid go.
@@ -100,7 +107,6 @@ impl Write {
                     let answer = Answer::err(self.verb, Word::Invalid.reason()).with("detail", detail);
                     return Ok(Wrote::Done(answer.as_str().to_owned()));
                 }
-                self.appends = kind & QTAPPEND != 0;
                 self.open(RDWR, link, now_ms);
                 Ok(Wrote::More)
             }
@@ -117,11 +123,45 @@ impl Write {
                 Err(word) => Err(*word),
             },
             Phase::Write { can_read } => {
-                first.as_ref().map_err(|word| *word)?;
-                let ack = replies.get(1).filter(|_| can_read).and_then(|reply| reply.as_ref().ok());
-                Ok(Wrote::Done(self.answer(ack.map(Vec::as_slice)).as_str().to_owned()))
+                let refused = first.as_ref().err().copied();
+                if can_read {
+                    self.phase = Phase::Ack { refused };
+                    let fid = self.fid;
+                    let read = Tmsg::Read { fid, offset: 0, count: link.count() };
+                    link.ask(&[read, Tmsg::Getattr { fid, mask: 0x7ff }], now_ms);
+                    return Ok(Wrote::More);
+                }
+                match refused {
+                    Some(word) => Err(word),
+                    None => Ok(Wrote::Done(self.written())),
+                }
+            }
+            Phase::Ack { refused } => {
+                // What was written to and is empty is a control file; what is read there is the replies.
+                let is_ctl = replies.get(1).is_some_and(|reply| {
+                    let frame = reply.as_ref().map(Vec::as_slice);
+                    matches!(frame.map(decoded), Ok(Ok(Rmsg::Getattr { attr, .. })) if attr.size == 0)
+                });
+                let data = match first.as_ref().map(|frame| decoded(frame)) {
+                    Ok(Ok(Rmsg::Read { data })) if is_ctl => String::from_utf8_lossy(data).into_owned(),
+                    _ => String::new(),
+                };
+                // One line was written: the last line is about it.
+                let ack = data.lines().last().unwrap_or_default();
+                match refused {
+                    None if ack.starts_with("OK ") => Ok(Wrote::Done(Answer::relay(ack).as_str().to_owned())),
+                    None => Ok(Wrote::Done(self.written())),
+                    Some(word) if is_refusal(ack, word) => {
+                        Ok(Wrote::Done(Answer::relay(ack).as_str().to_owned()))
+                    }
+                    Some(word) => Err(word),
+                }
             }
         }
+    }
+
+    fn written(&self) -> String {
+        Answer::ok(self.verb).with("path", &self.path).as_str().to_owned()
     }
 
     fn open(&mut self, flags: u32, link: &mut Link, now_ms: u64) {
@@ -133,24 +173,13 @@ impl Write {
         self.phase = Phase::Write { can_read };
         let fid = self.fid;
         // All ones: wherever the end is.
-        let write = Tmsg::Write { fid, offset: u64::MAX, data: self.line.as_bytes() };
-        let read = Tmsg::Read { fid, offset: 0, count: link.count() };
-        if can_read && !self.appends {
-            link.ask(&[write, read], now_ms);
-        } else {
-            link.ask(&[write], now_ms);
-        }
+        link.ask(&[Tmsg::Write { fid, offset: u64::MAX, data: self.line.as_bytes() }], now_ms);
     }
+}
 
-    /// A control file's own acknowledgement, else that the line was written.
-    fn answer(&self, ack: Option<&[u8]>) -> Answer {
-        let text = match ack.map(decoded) {
-            Some(Ok(Rmsg::Read { data })) => String::from_utf8_lossy(data).into_owned(),
-            _ => String::new(),
-        };
-        match text.lines().find(|line| line.starts_with("OK ") || line.starts_with("ERR ")) {
-            Some(line) => Answer::relay(line),
-            None => Answer::ok(self.verb).with("path", &self.path),
-        }
-    }
+/// Is this a control file's line about such a refusal?
+fn is_refusal(ack: &str, word: Word) -> bool {
+    let mut words = ack.split(' ');
+    words.next() == Some("ERR")
+        && words.nth(1).and_then(|field| field.strip_prefix("reason=")) == Some(word.reason())
 }

@@ -7,10 +7,12 @@
 mod console_end;
 mod door_end;
 mod error;
+mod place;
 mod script;
 mod wire;
 
 pub use error::TalkError;
+pub use place::{Place, PlaceArgs};
 pub use script::{Played, play};
 
 use console::{END, Response, Verb};

@@ -20,7 +20,9 @@ pub struct Facts {
 /// The scripts under `/proc/tests`, in the language of coh(5).
 const SCRIPTS: &[(&str, &str)] = &[
     ("selftest_quick.coh", include_str!("../tests/selftest_quick.coh")),
+    ("selftest_full.coh", include_str!("../tests/selftest_full.coh")),
     ("selftest_negative.coh", include_str!("../tests/selftest_negative.coh")),
+    ("selftest_smp.coh", include_str!("../tests/selftest_smp.coh")),
 ];
 
 /// How long to leave init alone that has not finished its boot.

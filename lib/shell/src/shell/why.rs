@@ -31,6 +31,10 @@ impl Shell {
         } else {
             Answer::err(verb, word.reason())
         };
+        let detail = match word {
+            Word::NotFound if detail.is_empty() => "no such file in this session's name space",
+            _ => detail,
+        };
         let answer = if detail.is_empty() { answer } else { answer.with("detail", detail) };
         self.say(answer.as_str());
     }

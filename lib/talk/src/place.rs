@@ -1,10 +1,25 @@
 //! Which hive, how, and as whom.
 
+use crate::{Sink, Talk, TalkError};
+use clap::Args;
 use cohcmd::{HiveArgs, Trouble, door_address};
 use ninep::dial::{Addr, Credentials, DialError};
-use std::path::Path;
-use talk::{Talk, TalkError};
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
+
+/// The options of a command that converses.
+#[derive(Args, Debug, Clone, Default)]
+pub struct PlaceArgs {
+    /// A console in place of a door: unix!PATH or tcp!HOST!PORT
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["door", "ns"])]
+    pub console: Option<String>,
+    /// A file with what AUTH must say there
+    #[arg(long, value_name = "FILE", requires = "console")]
+    pub token: Option<PathBuf>,
+    /// Which hive, and as whom.
+    #[command(flatten)]
+    pub hive: HiveArgs,
+}
 
 enum Way {
     Door(Addr),
@@ -12,20 +27,22 @@ enum Way {
 }
 
 /// Where to dial, as often as it is needed.
-pub(crate) struct Place {
+pub struct Place {
     way: Way,
     who: Credentials,
 }
 
 impl Place {
-    pub(crate) fn of(hive: &HiveArgs, console: Option<&str>, token: Option<&Path>) -> Result<Place, Trouble> {
+    /// What the options say.
+    pub fn of(args: &PlaceArgs) -> Result<Place, Trouble> {
+        let PlaceArgs { console, token, hive } = args;
         if hive.ns.is_some() {
             return Err(Trouble::Usage(
                 "--ns: a shell has a session of its own; name a door with --door".into(),
             ));
         }
         let who = hive.credentials()?;
-        let way = match console {
+        let way = match console.as_deref() {
             None => Way::Door(door_address(hive.door.as_deref(), None)?),
             Some(text) => {
                 let addr: Addr = text.parse().map_err(|e: DialError| Trouble::Usage(e.to_string()))?;
@@ -34,13 +51,14 @@ impl Place {
                         "{text}: a console is at unix!PATH or tcp!HOST!PORT"
                     )));
                 }
-                Way::Console { addr, token: token.map(secret).transpose()? }
+                Way::Console { addr, token: token.as_deref().map(secret).transpose()? }
             }
         };
         Ok(Place { way, who })
     }
 
-    pub(crate) fn dial(&self, each: talk::Sink) -> Result<Talk, TalkError> {
+    /// Begins a conversation; what the attach is answered is handed over.
+    pub fn dial(&self, each: Sink) -> Result<Talk, TalkError> {
         match &self.way {
             Way::Door(addr) => Talk::door(addr, self.who.clone(), each),
             Way::Console { addr, token } => {
