@@ -138,10 +138,14 @@ impl Open {
                 Ok(copy(if *written == 0 { last } else { acks }.as_bytes(), offset, out))
             }
             (View::Stream { base, passed, .. }, Kind::Append { view, .. }) => {
+                let stream = view(state, &call(at, who, now))?;
                 if let Some(refusal) = passed.take() {
+                    // What the stream has dropped since the open is part of what this refusal tells.
+                    if base.wrapping_add(offset) < stream.base() {
+                        *base = stream.base().wrapping_sub(offset);
+                    }
                     return Err(*refusal);
                 }
-                let stream = view(state, &call(at, who, now))?;
                 let from = base.wrapping_add(offset);
                 if from >= stream.end() || offset > u64::MAX / 2 {
                     return Ok(0);
