@@ -4,11 +4,12 @@
 
 mod complete;
 mod person;
+mod record;
 
 use clap::Parser;
 use cohcmd::{Out, Trouble};
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use talk::{Place, PlaceArgs, Played, Talk, TalkError};
 
@@ -19,17 +20,32 @@ struct Args {
     /// A script of coh(5) to play; - is standard input
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// Record the conversation with a door there
+    #[arg(long, value_name = "FILE", conflicts_with = "console")]
+    record_trace: Option<PathBuf>,
+    /// Play a recorded conversation again, without a hive
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record_trace", "script", "console", "door"])]
+    replay_trace: Option<PathBuf>,
     #[command(flatten)]
     place: PlaceArgs,
 }
 
 fn main() -> ExitCode {
     cohcmd::main(|args: Args, out: &mut Out| {
+        if let Some(path) = &args.replay_trace {
+            return record::replay(path, out);
+        }
         let place = Place::of(&args.place)?;
+        let record = args.record_trace.as_deref();
         match &args.script {
-            Some(path) => play(path, &place, out),
-            None if std::io::stdin().is_terminal() => person::converse(&place, out),
-            None => lines(&place, out),
+            Some(path) => play(path, &place, record, out),
+            None if std::io::stdin().is_terminal() => match record {
+                None => person::converse(&place, out),
+                Some(_) => {
+                    Err(Trouble::Usage("--record-trace: with --script, or with lines from a pipe".into()))
+                }
+            },
+            None => lines(&place, record, out),
         }
     })
 }
@@ -57,7 +73,7 @@ impl<'a> Printer<'a> {
     }
 }
 
-fn play(path: &PathBuf, place: &Place, out: &mut Out) -> Result<(), Trouble> {
+fn play(path: &PathBuf, place: &Place, record: Option<&Path>, out: &mut Out) -> Result<(), Trouble> {
     let name = path.display().to_string();
     let text =
         if name == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
@@ -65,9 +81,10 @@ fn play(path: &PathBuf, place: &Place, out: &mut Out) -> Result<(), Trouble> {
     // A script that is none is refused before anything is dialled.
     console::Script::new(&text).map_err(|e| Trouble::failed(format!("{name}: {e}")))?;
     let mut printer = Printer::new(out);
-    let mut talk = place.dial(&mut |line| printer.line(line)).map_err(trouble)?;
+    let mut talk = record::dial(place, record, &mut |line| printer.line(line))?;
     let played = talk::play(&text, &mut talk, &mut |_| {}, &mut |line| printer.line(line));
     printer.done?;
+    record::keep(place, record, &talk, printer.out)?;
     match played.map_err(trouble)? {
         Played::Passed => Ok(()),
         Played::Failed(why) => Err(Trouble::failed(format!("{name}: {why}"))),
@@ -75,9 +92,9 @@ fn play(path: &PathBuf, place: &Place, out: &mut Out) -> Result<(), Trouble> {
 }
 
 /// Lines of a pipe, and their answers.
-fn lines(place: &Place, out: &mut Out) -> Result<(), Trouble> {
+fn lines(place: &Place, record: Option<&Path>, out: &mut Out) -> Result<(), Trouble> {
     let mut printer = Printer::new(out);
-    let mut talk = place.dial(&mut |line| printer.line(line)).map_err(trouble)?;
+    let mut talk = record::dial(place, record, &mut |line| printer.line(line))?;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Trouble::failed(format!("standard input: {e}")))?;
         if line.trim().is_empty() {
@@ -88,7 +105,7 @@ fn lines(place: &Place, out: &mut Out) -> Result<(), Trouble> {
             break;
         }
     }
-    Ok(())
+    record::keep(place, record, &talk, printer.out)
 }
 
 fn one(talk: &mut Talk, line: &str, printer: &mut Printer) -> Result<(), Trouble> {

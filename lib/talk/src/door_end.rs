@@ -2,12 +2,14 @@
 
 use crate::Sink;
 use crate::error::TalkError;
+use crate::tap::Tap;
 use crate::wire::{LEAST, read};
 use console::check_line;
 use ninep::dial::{Addr, Credentials, Stream};
 use shell::{Options, Shell};
 use std::io::Write;
 use std::time::{Duration, Instant};
+use trace::file::Kind;
 
 /// How long the door may take to let us in.
 const ATTACH_WITHIN: Duration = Duration::from_secs(10);
@@ -18,16 +20,23 @@ pub(crate) struct DoorEnd {
     shell: Shell,
     started: Instant,
     buffer: Vec<u8>,
+    tap: Option<Tap>,
 }
 
 impl DoorEnd {
-    pub(crate) fn dial(addr: &Addr, who: Credentials, each: Sink) -> Result<DoorEnd, TalkError> {
+    pub(crate) fn dial(
+        addr: &Addr,
+        who: Credentials,
+        tap: Option<Tap>,
+        each: Sink,
+    ) -> Result<DoorEnd, TalkError> {
         let mut end = DoorEnd {
             addr: addr.clone(),
             stream: None,
             shell: Shell::new(Options::default()),
             started: Instant::now(),
             buffer: vec![0; 64 << 10],
+            tap,
         };
         end.shell.attach(who, 0);
         let mut said = String::new();
@@ -46,6 +55,17 @@ impl DoorEnd {
         Ok(end)
     }
 
+    /// What was recorded.
+    pub(crate) fn tap(&self) -> Option<&Tap> {
+        self.tap.as_ref()
+    }
+
+    fn record(&mut self, kind: Kind, ms: u64, bytes: &[u8]) {
+        if let Some(tap) = &mut self.tap {
+            tap.add(kind, ms, bytes);
+        }
+    }
+
     fn now_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
     }
@@ -56,7 +76,9 @@ impl DoorEnd {
             let stream =
                 Stream::dial(&self.addr, ATTACH_WITHIN).map_err(|e| TalkError::Lost(e.to_string()))?;
             self.stream = Some(stream);
-            self.shell.dialled(self.now_ms());
+            let now_ms = self.now_ms();
+            self.record(Kind::Dialled, now_ms, b"");
+            self.shell.dialled(now_ms);
         }
         if !self.shell.uses_door() {
             self.stream = None;
@@ -65,7 +87,11 @@ impl DoorEnd {
     }
 
     pub(crate) fn give(&mut self, line: &str) -> Result<(), TalkError> {
-        self.shell.line(check_line(line.as_bytes()), self.now_ms());
+        let now_ms = self.now_ms();
+        if let Some(tap) = &mut self.tap {
+            tap.line(now_ms, line);
+        }
+        self.shell.line(check_line(line.as_bytes()), now_ms);
         self.connect()
     }
 
@@ -87,15 +113,23 @@ impl DoorEnd {
             let n = output.len();
             stream.set_deadline(Some(ATTACH_WITHIN))?;
             stream.write_all(output).and_then(|()| stream.flush())?;
+            if let Some(tap) = &mut self.tap {
+                tap.add(Kind::Sent, self.started.elapsed().as_millis() as u64, output);
+            }
             self.shell.door_sent(n);
         }
         let now_ms = self.started.elapsed().as_millis() as u64;
         let timer = self.shell.deadline_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
         let wait = timer.map_or(time, |timer| timer.min(time)).max(LEAST);
         stream.set_deadline(Some(wait))?;
-        match read(stream, &mut self.buffer) {
+        let came = read(stream, &mut self.buffer);
+        let now_ms = self.now_ms();
+        match came {
             Ok(Some(n)) => {
-                self.shell.door_input(&self.buffer[..n], self.started.elapsed().as_millis() as u64)
+                if let Some(tap) = &mut self.tap {
+                    tap.add(Kind::Came, now_ms, &self.buffer[..n]);
+                }
+                self.shell.door_input(&self.buffer[..n], now_ms);
             }
             Ok(None) => {}
             Err(error) => {
@@ -105,6 +139,7 @@ impl DoorEnd {
         }
         let now_ms = self.now_ms();
         if self.shell.deadline_ms().is_some_and(|at| at <= now_ms) {
+            self.record(Kind::Tick, now_ms, b"");
             self.shell.tick(now_ms);
         }
         self.drain(each);
@@ -120,6 +155,8 @@ impl DoorEnd {
         loop {
             let mut has_said = false;
             while let Some(line) = self.shell.output() {
+                let now_ms = self.now_ms();
+                self.record(Kind::Said, now_ms, line.as_bytes());
                 each(&line);
                 has_said = true;
             }

@@ -12,6 +12,8 @@ pub enum TalkError {
     Lost(String),
     /// No answer within a minute.
     Silent,
+    /// A trace that is none, or that does not play as it was recorded.
+    Trace(String),
     /// The peer does not speak the console's grammar.
     Protocol(&'static str),
 }
@@ -21,6 +23,7 @@ impl fmt::Display for TalkError {
         match self {
             TalkError::Refused(line) => write!(f, "refused: {line}"),
             TalkError::Lost(why) => f.write_str(why),
+            TalkError::Trace(why) => write!(f, "the trace: {why}"),
             TalkError::Silent => f.write_str("no answer within a minute"),
             TalkError::Protocol(what) => write!(f, "the peer is no console: {what}"),
         }

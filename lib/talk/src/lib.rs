@@ -9,11 +9,13 @@ mod door_end;
 mod error;
 mod place;
 mod script;
+mod tap;
 mod wire;
 
 pub use error::TalkError;
 pub use place::{Place, PlaceArgs};
 pub use script::{Played, play};
+pub use tap::replay;
 
 use console::{END, Response, Verb};
 use console_end::ConsoleEnd;
@@ -42,8 +44,29 @@ pub type Sink<'a> = &'a mut dyn FnMut(&str);
 impl Talk {
     /// With a door: a session of our own, its files made into lines here.
     pub fn door(addr: &Addr, who: Credentials, each: Sink) -> Result<Talk, TalkError> {
-        let end = DoorEnd::dial(addr, who, each)?;
+        let end = DoorEnd::dial(addr, who, None, each)?;
         Ok(Talk { end: End::Door(Box::new(end)), is_following: false })
+    }
+
+    /// The same, recorded in at most `bytes_max` bytes; [`Talk::trace`] gives the file.
+    pub fn door_recorded(
+        addr: &Addr,
+        who: Credentials,
+        bytes_max: usize,
+        each: Sink,
+    ) -> Result<Talk, TalkError> {
+        let tap = tap::Tap::new(&who, bytes_max);
+        let end = DoorEnd::dial(addr, who, Some(tap), each)?;
+        Ok(Talk { end: End::Door(Box::new(end)), is_following: false })
+    }
+
+    /// What was recorded, as a file of trace(5), and whether it is all; None where nothing was. `manifest`
+    /// is the fingerprint of the hive's.
+    pub fn trace(&self, manifest: &str) -> Option<(Vec<u8>, bool)> {
+        match &self.end {
+            End::Door(end) => end.tap().map(|tap| (tap.file(manifest), !tap.is_full())),
+            End::Console(_) => None,
+        }
     }
 
     /// With a console, `unix!PATH` or `tcp!HOST!PORT`: says AUTH where there is a token, and attaches.

@@ -57,6 +57,31 @@ impl Place {
         Ok(Place { way, who })
     }
 
+    /// Begins a conversation with a door that is recorded in at most `bytes_max` bytes.
+    pub fn dial_recorded(&self, bytes_max: usize, each: Sink) -> Result<Talk, TalkError> {
+        match &self.way {
+            Way::Door(addr) => Talk::door_recorded(addr, self.who.clone(), bytes_max, each),
+            Way::Console { .. } => {
+                Err(TalkError::Trace("a conversation with a console has no 9P frames to record".into()))
+            }
+        }
+    }
+
+    /// The fingerprint of the hive's manifest, asked for in a session of its own; empty where it cannot be
+    /// read.
+    pub fn manifest(&self) -> String {
+        let mut manifest = String::new();
+        let Ok(mut talk) = self.dial(&mut |_| {}) else { return manifest };
+        // What cannot be read is not known; that is no failure.
+        let _ = talk.send("cat /proc/version", &mut |line| {
+            let mut words = line.split(' ').filter_map(|word| word.strip_prefix("manifest="));
+            if let Some(word) = words.next() {
+                manifest = word.to_owned();
+            }
+        });
+        manifest
+    }
+
     /// Begins a conversation; what the attach is answered is handed over.
     pub fn dial(&self, each: Sink) -> Result<Talk, TalkError> {
         match &self.way {

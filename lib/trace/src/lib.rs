@@ -1,11 +1,13 @@
 //! Trace events: what a server does inside, for whoever has asked to see it (`/trace`).
 //! Guarantees: an event that is off costs one branch and allocates nothing; events that wait for the
-//! server's loop are bounded, and what was lost is counted. Pure: no input or output, no clock.
+//! server's loop are bounded, and what was lost is counted. Recorded sessions are [`mod@file`]'s. Pure: no
+//! input or output, no clock.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod file;
 mod filter;
 mod queue;
 
