@@ -56,14 +56,37 @@ impl Config {
     }
 }
 
-/// Writes the public key, where it is not there yet.
+/// Earlier keys that are kept beside the one in use.
+const EARLIER_KEYS: usize = 15;
+
+/// Puts the public key first among those that have signed, where it is not yet.
 fn publish(path: PathBuf, key: &AuditKey) -> Result<(), BootError> {
-    let text = format!("{}\n", key.public_hex());
-    if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+    let public = key.public_hex();
+    let there = fs::read_to_string(&path).unwrap_or_default();
+    if there.lines().next() == Some(&public) {
         return Ok(());
     }
+    let earlier = there.lines().filter(|line| *line != public).take(EARLIER_KEYS);
+    let lines: Vec<&str> = [public.as_str()].into_iter().chain(earlier).collect();
     let draft = path.with_extension("pub.new");
-    fs::write(&draft, text)
+    fs::write(&draft, lines.join("\n") + "\n")
         .and_then(|()| fs::rename(&draft, &path))
         .map_err(|error| BootError(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn earlier_keys_stay_published() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.pub");
+        let [old, new] = ["11", "22"].map(|digits| AuditKey::from_hex(&digits.repeat(32)).unwrap());
+        for key in [&old, &old, &new, &new] {
+            publish(path.clone(), key).unwrap();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("{}\n{}\n", new.public_hex(), old.public_hex()));
+    }
 }
