@@ -40,10 +40,15 @@ impl Hive {
 
     /// Starts the shipped manifest's hive with `more` sections. `prepare` is told the data directory first.
     pub fn with_sections(more: &str, prepare: impl FnOnce(&Path)) -> Hive {
+        Hive::edited(|shipped| format!("{shipped}\n{more}\n"), prepare)
+    }
+
+    /// Starts a hive with what `edit` makes of the shipped manifest.
+    pub fn edited(edit: impl FnOnce(&str) -> String, prepare: impl FnOnce(&Path)) -> Hive {
         let mut hive = Hive::new();
-        let shipped = std::fs::read_to_string(&hive.manifest).unwrap();
+        let edited = edit(&std::fs::read_to_string(&hive.manifest).unwrap());
         hive.manifest = hive.path("hive.toml");
-        let text = format!("{shipped}\n{more}\n[namespaces]\ndir = \"{SYS}/../bind\"\n");
+        let text = format!("{edited}\n[namespaces]\ndir = \"{SYS}/../bind\"\n");
         std::fs::write(&hive.manifest, text).unwrap();
         std::fs::create_dir(hive.path("data")).unwrap();
         prepare(&hive.path("data"));
