@@ -11,7 +11,7 @@ use sel4::kernel::object;
 use sel4::{CNode, Endpoint, Frame, Memory, Notification, Rights, Tcb, VSpace};
 use task::config::Config;
 use task::place::{self, PAGE, RING_PAGES};
-use task::{Channel, Ring, slots};
+use task::{Channel, RING_BYTES, Ring, slots};
 
 use crate::space::{Failed, Store};
 
@@ -268,6 +268,17 @@ impl Process {
     /// Takes what the process sent.
     pub(crate) fn read(&mut self, out: &mut [u8]) -> Result<usize, Corrupt> {
         self.channel.read(out)
+    }
+
+    /// Takes what the process sent, a ring of it at most, and looks at none of it.
+    pub(crate) fn discard(&mut self) -> Result<(), Corrupt> {
+        let mut bytes = [0; 512];
+        for _ in 0..RING_BYTES / bytes.len() {
+            if self.read(&mut bytes)? == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

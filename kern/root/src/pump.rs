@@ -15,7 +15,7 @@ use sel4::{BootInfo, CNode, Endpoint, Irq, Message, Notification, Rights, Tcb};
 
 use crate::fault::Fault;
 use crate::output::{Output, say};
-use crate::process::{self, BADGE, Ends, Process, RESTARTS_MAX};
+use crate::process::{self, BADGE, CHANNEL_BIT, Ends, Process, RESTARTS_MAX};
 use crate::space::{Failed, Store};
 use crate::verbs;
 
@@ -150,6 +150,9 @@ impl Pump {
             if let Err(why) = self.serve(&message, &mut output) {
                 say!(output, "event {:#x}: {why}", message.badge);
             }
+            if let Err(why) = self.hear(message.badge, &mut output) {
+                say!(output, "channel {:#x}: {why}", message.badge);
+            }
             if output.take_interrupted() {
                 let _ = output.write_str(PROMPT);
                 let typed = core::str::from_utf8(self.editor.pending()).unwrap_or("");
@@ -168,6 +171,25 @@ impl Pump {
             self.typed(output);
             output.acknowledge();
             self.serial.acknowledge()?;
+        }
+        Ok(())
+    }
+
+    /// Takes what processes have sent. Nothing is spoken on these channels yet but the self-test; a process that
+    /// spoils its channel is started again with a new one.
+    fn hear(&mut self, badge: u64, output: &mut Output) -> Result<(), Failed> {
+        if badge & BADGE != 0 {
+            return Ok(());
+        }
+        for number in 0..self.processes.len() {
+            if badge & CHANNEL_BIT << number == 0 {
+                continue;
+            }
+            let process = &mut self.processes[number];
+            if process.discard().is_err() {
+                say!(output, "fault {} cause=channel", process.name);
+                self.restart(number, output)?;
+            }
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ task::process!(bare::main);
 mod bare {
     use core::arch::asm;
 
-    use task::{Channels, fail};
+    use task::{Channels, fail, place, slots};
 
     /// A capability slot that is empty.
     const NOTHING: u64 = 29;
@@ -20,19 +20,24 @@ mod bare {
 
     pub(crate) fn main(channels: Channels) -> ! {
         match channels.starts() {
-            // SAFETY: none; nothing is mapped there, and the kernel says so.
+            // SAFETY: none; the process's own code is not writable, and the kernel says so.
             0 => unsafe {
-                asm!("ldr {}, [{}]", out(reg) _, in(reg) 0x10u64);
+                asm!("str xzr, [{}]", in(reg) place::IMAGE);
             },
-            // SAFETY: none; the process's own code is not writable.
-            1 => unsafe {
-                asm!("str xzr, [{}]", in(reg) task::place::IMAGE);
-            },
-            2 => drop(sel4::sys::receive(NOTHING)),
             // SAFETY: none; the kernel makes a fault of it.
-            _ => unsafe {
+            1 => unsafe {
                 asm!("svc #0", in("x7") STRAY, lateout("x0") _, lateout("x1") _);
             },
+            2 => {
+                // SAFETY: the ring is mapped there, writable, and its first word is the index that this end
+                // publishes; nothing else here has the channel.
+                unsafe { (place::ring(0, true) as *mut u32).write_volatile(u32::MAX) };
+                sel4::Notification(slots::notify(0)).signal();
+                loop {
+                    core::hint::spin_loop();
+                }
+            }
+            _ => drop(sel4::sys::receive(NOTHING)),
         }
         fail()
     }
