@@ -28,7 +28,7 @@ const GATE_LINE: usize = 8169;
 /// preflight/{req,diff}        a command of ctl, and what it would change
 /// [actions]/queue             approvals, one JSON object a line
 /// [actions]/<id>/status       queued, consumed, denied or expired
-/// [in]/{gate,rules,hash}      for the hive's servers only
+/// [in]/{gate,open,rules,hash} for the hive's servers only
 /// ```
 pub fn tree(config: Config) -> Tree<Policy> {
     let (max_line, journal) = (config.ctl_line_bytes, config.journal.clone());
@@ -44,6 +44,7 @@ pub fn tree(config: Config) -> Tree<Policy> {
     );
     let inward = Dir::new()
         .orders("gate", 0o600, GATE_LINE, Policy::gate)
+        .text("open", show::open)
         .text("rules", show::patterns)
         .text("hash", show::hash);
     Tree::new(Policy::new(config), main).root("actions", actions).internal("in", inward).journaled(journal)

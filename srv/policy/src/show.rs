@@ -44,6 +44,14 @@ pub(crate) fn status(policy: &Policy, call: &Call, out: &mut String) -> Shown {
     wrote(writeln!(out, "{}", action.progress.word()))
 }
 
+/// For servers: the journal is read, and commands are taken.
+pub(crate) fn open(policy: &Policy, _: &Call, out: &mut String) -> Shown {
+    if !policy.is_open {
+        return Err(Refusal::new(Word::Busy, "the journal is away"));
+    }
+    wrote(writeln!(out, "open"))
+}
+
 /// For servers: patterns that gate or deny.
 pub(crate) fn patterns(policy: &Policy, _: &Call, out: &mut String) -> Shown {
     let rules = policy.state.rules().iter().filter(|rule| rule.decision != Decision::Allow);

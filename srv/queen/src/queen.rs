@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Processes,
     /// Init's list of servers.
     Servers,
+    /// Does the gate take questions?
+    Gate,
     Ticks,
     Ops,
 }
@@ -48,6 +50,9 @@ pub struct Queen {
     /// Init has said what the world is like since the journal was read.
     pub(crate) is_in_step: bool,
     pub(crate) look_ms: Option<u64>,
+    /// The gate has said that it takes questions; one that does not is missing.
+    pub(crate) is_gate_open: bool,
+    pub(crate) gate_ms: Option<u64>,
 }
 
 impl Queen {
@@ -72,6 +77,8 @@ impl Queen {
             ask_ms: None,
             is_in_step: false,
             look_ms: None,
+            is_gate_open: false,
+            gate_ms: None,
         }
     }
 

@@ -178,6 +178,26 @@ fn the_hive_is_online_when_init_says_that_all_servers_answer() {
 }
 
 #[test]
+fn a_gate_that_does_not_take_questions_is_missing() {
+    let mut hive = Hive::new();
+    hive.queen.config.journal.policy = Some("policy");
+    hive.queen.config.required.push("policy".into());
+    hive.begin();
+    hive.away = vec!["policy"];
+    hive.files.insert("status", "log pid=1 state=up\ndoor pid=2 state=up\npolicy pid=3 state=up\n".into());
+    hive.event(r#"{"servers":{}}"#);
+    assert_eq!(hive.queen.state.phase(), authority::Phase::Booting);
+    hive.away.clear();
+    hive.now.mono_ms += 20;
+    hive.turn();
+    assert_eq!(hive.queen.state.phase(), authority::Phase::Online);
+    hive.files
+        .insert("status", "log pid=1 state=up\ndoor pid=2 state=up\npolicy pid=- state=waiting\n".into());
+    hive.event(r#"{"servers":{}}"#);
+    assert_eq!(hive.queen.state.phase_since().0, "lost:policy");
+}
+
+#[test]
 fn a_spawned_worker_is_there_before_the_acknowledgement() {
     let mut hive = Hive::online();
     let ack = hive.give(QUEEN, SPAWN).unwrap();

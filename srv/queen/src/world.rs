@@ -145,7 +145,14 @@ impl Queen {
             let mut lines = list.lines().filter(|line| line.split(' ').next() == Some(name)).peekable();
             lines.peek().is_some() && lines.all(|line| line.split(' ').any(|field| field == "state=up"))
         };
-        let missing: Vec<String> = self.config.required.iter().filter(|name| !is_up(name)).cloned().collect();
+        let gate = self.config.journal.policy;
+        if gate.is_some_and(is_up) && !self.is_gate_open && self.gate_ms.is_none() {
+            self.gate_ms = Some(self.now.mono_ms);
+        }
+        self.is_gate_open &= gate.is_none_or(is_up);
+        let is_there = |name: &str| is_up(name) && (self.is_gate_open || gate != Some(name));
+        let missing: Vec<String> =
+            self.config.required.iter().filter(|name| !is_there(name)).cloned().collect();
         // What was reported and is not yet on its way is out of date.
         self.reported.retain(|command| !matches!(command.action, Action::System(System::Servers(_))));
         if self.ahead.missing() != Some(&missing) {
@@ -182,13 +189,16 @@ impl Service for Queen {
     fn deadline_ms(&self) -> Option<u64> {
         let linger = self.lingering.front().map(|(at, ..)| *at);
         let look = self.looks().then(|| self.look_ms.unwrap_or(0));
-        [linger, look, self.ask_ms].into_iter().flatten().min()
+        [linger, look, self.ask_ms, self.gate_ms].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Now) {
         self.now = now;
         if self.ask_ms.take_if(|at| *at <= now.mono_ms).is_some() {
             self.ask(read("init", "", "hive"), Purpose::Boot);
+        }
+        if self.gate_ms.take_if(|at| *at <= now.mono_ms).is_some() {
+            self.ask(read("policy", "in", "open"), Purpose::Gate);
         }
         while self.lingering.front().is_some_and(|(at, ..)| *at <= now.mono_ms) {
             if let Some((_, id, _)) = self.lingering.pop_front() {
@@ -230,6 +240,11 @@ impl Service for Queen {
                 self.ask_ms = Some(now.mono_ms + ASK_AGAIN_MS);
             }
             (Some(Purpose::Servers), Ok(list)) => self.servers(&String::from_utf8_lossy(&list)),
+            (Some(Purpose::Gate), Ok(_)) => {
+                self.is_gate_open = true;
+                self.ask(read("init", "", "status"), Purpose::Servers);
+            }
+            (Some(Purpose::Gate), Err(_)) => self.gate_ms = Some(now.mono_ms + ASK_AGAIN_MS),
             (Some(Purpose::Ticks), Ok(list)) => {
                 self.ticks_left = counts(&list);
                 let none = self.ticks_left.iter().filter(|(_, left)| **left == 0);
