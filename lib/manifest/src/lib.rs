@@ -21,8 +21,8 @@ pub use compile::{Additions, ClientConfig, Compiled, Problem, compile, compile_w
 pub use listener::{AddrError, Fids, Listener, ListenerKind, Overflow};
 pub use types::{
     Audit, Client, Decision, Eviction, Export, FrameSchema, Hive, Lease, Lifecycle, Log, Manifest, Ninep,
-    Policy, PolicyRule, Profile, Queen, Resource, Restart, Schedule, Server, Target, Telemetry, Tickets, Trace,
-    Workers, WorkersRun,
+    Policy, PolicyRule, Profile, Queen, Resource, Restart, Schedule, Server, Target, Telemetry, Tickets,
+    Trace, Workers, WorkersRun,
 };
 
 /// The schema that this source reads and writes.

@@ -12,7 +12,17 @@ fn the_manifest_that_ships_compiles() {
     let started: Vec<&str> = manifest.servers.iter().map(|server| server.program.as_str()).collect();
     assert_eq!(
         started,
-        ["logfs", "tracefs", "procfs", "auditfs", "policyfs", "queenfs", "workerfs", "telemetryfs", "ninedoor"]
+        [
+            "logfs",
+            "tracefs",
+            "procfs",
+            "auditfs",
+            "policyfs",
+            "queenfs",
+            "workerfs",
+            "telemetryfs",
+            "ninedoor"
+        ]
     );
     assert_eq!(manifest.namespaces.len(), 6);
     assert!(manifest.listeners[0].local_queen);
