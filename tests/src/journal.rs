@@ -162,8 +162,10 @@ pub fn agree(hive: &Hive) {
     }
 }
 
-/// Lets our own verifier and one of another language read a journal, both without the hive.
+/// Stops the hive, and lets our own verifier and one of another language read its journal.
 pub fn verify(hive: &Hive) {
+    // Alive, it would go on writing between the two.
+    assert!(hive.coh(&["down"]).status.success());
     let (dir, key) = (hive.path("data/journal"), hive.path("data/audit.pub"));
     let (dir, key) = (dir.to_str().unwrap(), key.to_str().unwrap());
     let said = hive.print("cohverify", &["--key", key, dir]);
