@@ -393,6 +393,22 @@ fn what_time_calls_for_is_journaled_like_a_command() {
 }
 
 #[test]
+fn no_jump_of_the_clock_moves_the_time_of_records_or_what_it_calls_for() {
+    const YEARS: u64 = 10 * 366 * 24 * 3600 * 1000;
+    for wall_ms in [0, 1, 4999, 5000, 5039, 5041, 5100, 60_000, 3_600_000, YEARS, 7 * YEARS, u64::MAX] {
+        let mut desk = Desk::new(Some("audit"), None);
+        desk.engine.tree.state.until_ms = Some(5040);
+        desk.open("0");
+        // The wall clock jumps, the other goes on: too early for what is due.
+        desk.now = Now { mono_ms: 1039, wall_ms };
+        assert_eq!(desk.requests(), [], "early, with {wall_ms}");
+        desk.now.mono_ms = 1040;
+        let append = desk.requests();
+        assert!(line(&append[0]).starts_with("[{\"ts_ms\":5040,"), "{wall_ms}: {}", line(&append[0]));
+    }
+}
+
+#[test]
 fn commands_on_their_way_are_bounded() {
     let mut desk = Desk::new(Some("audit"), None);
     desk.open("0");
