@@ -108,7 +108,11 @@ impl Drop for Running {
 #[test]
 fn reading_and_refusals_are_the_same_on_a_mount_and_at_a_door() {
     let hive = Hive::start();
-    hive.both(&["cohls"]).is("actions\naudit\nlog\npolicy\nproc\nqueen\nreplay\nshard\nworker\n", "", 0);
+    hive.both(&["cohls"]).is(
+        "actions\naudit\nkmesg\nlog\npolicy\nproc\nqueen\nreplay\nshard\ntrace\nworker\n",
+        "",
+        0,
+    );
     hive.both(&["cohls", "queen/lease", "/queen/ctl"]).is("/queen/ctl\n\nqueen/lease:\nctl\n", "", 0);
     hive.both(&["cohls", "-l", "/queen/lease"]).is("-rw-------         0 ctl\n", "", 0);
     for line in [

@@ -8,7 +8,7 @@ use std::process::Command;
 use tests::program;
 
 /// Lines of a screen; the shared options of a hive take ten of them.
-const SCREEN: usize = 30;
+const SCREEN: usize = 32;
 
 /// The options that `-h` lists: at the beginning of a line, `-n, --lines <N>`.
 fn options_of_help(help: &str) -> BTreeSet<String> {

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     match program.strip_suffix("fs") {
         Some(name) => serve(name.to_owned().leak()),
         None if program == "ninedoor" => serve("door"),
+        None if program == "consoled" => serve("console"),
         None => work(),
     }
 }

@@ -30,7 +30,11 @@ impl Bench {
         fs::create_dir_all(dir.path().join("data")).unwrap();
         fs::copy(coh, bin.join("coh")).unwrap();
         for server in servers() {
-            let program = if server == "door" { "ninedoor".into() } else { format!("{server}fs") };
+            let program = match server.as_str() {
+                "door" => "ninedoor".into(),
+                "console" => "consoled".into(),
+                name => format!("{name}fs"),
+            };
             fs::copy(&stand_in, bin.join(program)).unwrap();
         }
         fs::copy(&stand_in, bin.join("worker-heart")).unwrap();

@@ -224,7 +224,8 @@ impl Door {
             session.fids.insert(newfid, it).map_err(|word| bare(word.into()))?;
             None
         };
-        let is_unsure = matches!(end_of_parts(&parts), Some(step) if step.is_above_mount) && is_asked;
+        let is_unsure =
+            matches!(end_of_parts(&parts), Some(step) if step.is_above_mount && step.depth > 0) && is_asked;
         session.unsure += usize::from(is_unsure);
         let walk = Walk { newfid, old, parts, names: names.len(), is_unsure };
         let deadline_ms = self.now.mono_ms + crate::job::DEADLINE_MS;

@@ -8,7 +8,7 @@ fn bind_files_are_checked_line_by_line() {
     for (line, says) in [
         ("mount -r proc", "mount [-r] SERVER OLD [SPEC] expected"),
         ("mount proc /1/2/3/4/5/6/7/8/9", "\"/1/2/3/4/5/6/7/8/9\": a path has at most 8 components"),
-        ("mount frob /frob", "mount frob /frob: frob found; log, proc, queen, worker, door, telemetry, trace, policy, audit, updates, gpu, host, bus, lora, spool, attest allowed"),
+        ("mount frob /frob", "mount frob /frob: frob found; log, proc, queen, worker, door, telemetry, trace, policy, audit, console, updates, gpu, host, bus, lora, spool, attest allowed"),
         ("mount proc /x nothing", "mount proc /x nothing: nothing found; proc serves boot, version, tests"),
         ("mount queen /x spool", "mount queen /x spool: spool found; queen serves ctl, lifecycle, lease, schedule, export, root, proc"),
         ("mount queen /x lifecycle/ctl", "mount queen /x lifecycle/ctl: ctl found; queen serves state, reason, since"),

@@ -21,7 +21,8 @@ fn the_manifest_that_ships_compiles() {
             "queenfs",
             "workerfs",
             "telemetryfs",
-            "ninedoor"
+            "ninedoor",
+            "consoled"
         ]
     );
     assert_eq!(manifest.namespaces.len(), 6);
@@ -129,12 +130,12 @@ fn a_key_that_must_be_there_is_missed() {
 fn unknown_keys_are_refused_and_a_near_one_named() {
     for (old, new, says) in [
         ("msize", "msiz", "ninep.msiz: unknown key; did you mean msize?"),
-        ("[ninep]", "[p9]", "p9: unknown key; schema, profile, target, hive, namespaces, roles, servers, listeners, ninep, tickets, log, telemetry, audit, queen, lifecycle, lease, schedule, export, policy, workers, restart, client allowed"),
+        ("[ninep]", "[p9]", "p9: unknown key; schema, profile, target, hive, namespaces, roles, servers, listeners, ninep, tickets, log, telemetry, trace, audit, queen, lifecycle, lease, schedule, export, policy, workers, restart, console, client allowed"),
         ("[[listeners]]", "[[listener]]", "listener: unknown key; did you mean listeners?"),
         ("[servers.log]", "[servers.log]\nx = 1", "servers.log.x: unknown key; enabled, required, memory_kib, affinity, count allowed"),
         ("observer =", "operator =", "roles.operator: operator found; queen, worker-heartbeat, worker-gpu, worker-bus, worker-lora, observer allowed"),
         ("heartbeat = \"worker-heart\"", "heart = \"worker-heart\"", "workers.programs.heart: heart found; heartbeat, gpu, bus, lora allowed"),
-        ("[servers.log]", "[servers.log]\n[servers.frob]", "servers.frob: frob found; log, proc, queen, worker, door, telemetry, trace, policy, audit, updates, gpu, host, bus, lora, spool, attest allowed"),
+        ("[servers.log]", "[servers.log]\n[servers.frob]", "servers.frob: frob found; log, proc, queen, worker, door, telemetry, trace, policy, audit, console, updates, gpu, host, bus, lora, spool, attest allowed"),
     ] {
         let said = House::new().edit(old, new).says();
         assert!(said.lines().any(|line| line == format!("sys/hive.toml:N: {says}")), "{new}:\n{said}");

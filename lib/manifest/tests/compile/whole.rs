@@ -10,7 +10,7 @@ fn says(old: &str, new: &str) -> String {
 #[rustfmt::skip]
 fn memory_must_add_up() {
     for (old, new, what) in [
-        ("name = \"hive\"", "name = \"hive\"\nmemory_kib = 65536", "hive.memory_kib: 65536 found; the servers' memory_kib add up to 929792"),
+        ("name = \"hive\"", "name = \"hive\"\nmemory_kib = 65536", "hive.memory_kib: 65536 found; the servers' memory_kib add up to 1011712"),
         ("ring_bytes = 1_048_576", "ring_bytes = 16_777_216", "log.ring_bytes: 16384 KiB for all streams found; servers.log has 8192 KiB"),
         ("budget_bytes = 67_108_864", "budget_bytes = 268_435_456", "telemetry.budget_bytes: 262144 KiB found; servers.worker has 131072 KiB"),
         ("budget_bytes = 67_108_864", "budget_bytes = 131_072", "telemetry.ring_bytes: 262144 found; telemetry.budget_bytes is 131072"),
@@ -68,7 +68,7 @@ fn servers_are_this_builds_and_none_is_forgotten() {
         (
             "[servers.log]",
             "[servers.log]\n[servers.gpu]",
-            "servers.gpu: not part of this build; log, proc, queen, worker, door, telemetry, policy, audit are",
+            "servers.gpu: not part of this build; log, proc, queen, worker, door, telemetry, trace, policy, audit, console are",
         ),
         ("[servers.log]", "[servers.log]\ncount = 2", "servers.log.count: 2 found; 1 allowed"),
         (
