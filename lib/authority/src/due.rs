@@ -20,10 +20,11 @@ impl State {
         if let Some((to, reason)) = self.lifecycle.automatic(&self.config.automatic, now_ms) {
             due.push(System::Transition(Transition { to, reason }));
         }
-        let workers = self.workers.alive.values().filter(|worker| worker.until_ms <= now_ms);
-        due.extend(workers.map(|w| System::End(Ended { worker: w.id.clone(), why: End::Ttl })));
+        // Leases before their workers, whose ends would release them.
         let leases = self.leases.active.values().filter(|lease| lease.expires_ms <= now_ms);
         due.extend(leases.map(|lease| System::Expire(lease.id.clone())));
+        let workers = self.workers.alive.values().filter(|worker| worker.until_ms <= now_ms);
+        due.extend(workers.map(|w| System::End(Ended { worker: w.id.clone(), why: End::Ttl })));
         let windows = self.exports.windows().filter(|window| window.until_ms <= now_ms);
         due.extend(windows.map(|window| System::Shut(window.id.clone())));
         due.extend(self.schedule.late(now_ms).map(|job| System::Lapse(job.wish.id.clone())));
