@@ -206,10 +206,24 @@ fn hold(given: &[Given], journal: &[Record]) {
     for (id, records) in &enveloped {
         assert_eq!(records.len(), 1, "{id} was carried out twice: {records:?}");
     }
+    let marks: BTreeSet<(&str, &str)> = given.iter().map(|it| (it.path, it.mark.as_str())).collect();
+    let mut marked: BTreeMap<(&str, &str), Vec<&Record>> = BTreeMap::new();
+    for record in by_path.iter().filter(|(path, _)| **path != "/queen/ctl").flat_map(|(_, all)| all) {
+        // A mark is the command, as far as it names itself, or the subject in it.
+        let starts = [Some(0), record.cmd.find("\"subject\"")];
+        for from in starts.into_iter().flatten() {
+            for (at, _) in record.cmd.match_indices([',', '}']) {
+                let mark = record.cmd.get(from..=at).and_then(|mark| marks.get(&(&*record.path, mark)));
+                if let Some(mark) = mark {
+                    marked.entry(*mark).or_default().push(record);
+                }
+            }
+        }
+    }
     for it in given {
         let found: Vec<&Record> = match it.path {
             "/queen/ctl" => enveloped.get(it.mark.split('"').nth(3).unwrap()).cloned().unwrap_or_default(),
-            path => by_path[path].iter().filter(|record| record.cmd.contains(&it.mark)).copied().collect(),
+            path => marked.get(&(path, it.mark.as_str())).cloned().unwrap_or_default(),
         };
         match &it.told {
             Told::Ack(ack) => {
