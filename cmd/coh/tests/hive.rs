@@ -385,7 +385,9 @@ fn start_worker(bench: &Bench, id: &str, more: &str) -> PathBuf {
     let line =
         format!("{{\"start\":{{\"worker\":\"{id}\",\"program\":\"worker-heart\",\"config\":{config}}}}}");
     command(bench, &line).unwrap_or_else(|errno| panic!("{line}: errno {errno}"));
-    until("the worker has its configuration", || file.exists());
+    until("the worker has its configuration", || {
+        fs::read_to_string(&file).is_ok_and(|told| told.ends_with('\n'))
+    });
     assert_eq!(fs::read_to_string(&file).unwrap().lines().next(), Some(&config[..]));
     file
 }
