@@ -133,6 +133,7 @@ fn no_acknowledgement_is_lost_when_the_journal_dies_at_any_call() {
         println!("{deaths} deaths before {call}");
         assert!(deaths > 0, "no death before {call}");
     }
+    tests::until("the journal is back from its last death", || hive.read("/audit/export").is_ok());
     assert!(hive.print("cohreplay", &[]).starts_with("ok records="));
     verify(&hive);
     let journal = records(&hive.path("data/journal"));
