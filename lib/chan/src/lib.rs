@@ -5,6 +5,7 @@
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
 
+pub mod mux;
 pub mod ring;
 #[cfg(not(target_os = "none"))]
 pub mod unix;
