@@ -118,6 +118,10 @@ impl State {
             );
             return Err(Refused::new(Word::Quota, detail));
         }
+        if alive >= self.most(self.config.max_rings) {
+            let detail = format!("{alive} rings are all that telemetry.budget_bytes has room for");
+            return Err(Refused::new(Word::Quota, detail));
+        }
         self.revocations.has_room(alive, self.most(self.config.max_revoked), ts_ms)?;
         let id = self.workers.next_id();
         let grant = spawn.lease.as_ref().map(|lease| lease.grant(&id));
@@ -127,16 +131,16 @@ impl State {
             self.leases.may_grant(&self.config.lease, grant)?;
         }
         let budget = spawn.budget;
-        let ttl_s = budget.ttl_s.or(self.workers.defaults.ttl_s).unwrap_or(self.config.ttl_s);
+        let ttl_s = budget.ttl_s.or(self.workers.defaults.ttl_s).unwrap_or(self.settings.ttl_s);
         let until_ms = lease::ends(ts_ms, ttl_s);
         let worker = Worker {
-            ticket: ticket_id(&self.config.hive, &id),
+            ticket: ticket_id(&self.settings.hive, &id),
             ticket_ms: ticket_life(ts_ms, until_ms),
             id: id.clone(),
             kind,
-            ticks: spawn.ticks.unwrap_or(self.config.ticks),
-            period_ms: spawn.period_ms.unwrap_or(self.config.period_ms),
-            ops: budget.ops.or(self.workers.defaults.ops).unwrap_or(self.config.ops),
+            ticks: spawn.ticks.unwrap_or(self.settings.ticks),
+            period_ms: spawn.period_ms.unwrap_or(self.settings.period_ms),
+            ops: budget.ops.or(self.workers.defaults.ops).unwrap_or(self.settings.ops),
             until_ms,
             adapter: spawn.adapter.clone(),
         };
@@ -171,7 +175,7 @@ impl State {
     }
 
     fn revoke(&mut self, ticket: &str, reason: &str, until_ms: Option<u64>, ts_ms: u64) -> Effect {
-        self.revocations.add(ticket, reason, until_ms, self.config.max_revoked, ts_ms);
+        self.revocations.add(ticket, reason, until_ms, self.settings.revocations, ts_ms);
         Effect::Revoke { ticket: ticket.to_string(), reason: reason.to_string() }
     }
 
@@ -227,7 +231,7 @@ impl State {
                 if let Some(job) = job {
                     self.schedule.stopped(&job);
                 }
-                self.leases.preempted(ts_ms, preempt, self.config.lease.preemptions);
+                self.leases.preempted(ts_ms, preempt, self.settings.preemptions);
                 let line = format!("lease preempted {id} by={by} reason={}", Quoted(reason));
                 Ok((ack.with("lease", id).with("by", by), vec![log(seq, line)]))
             }
@@ -253,7 +257,7 @@ impl State {
             ScheduleCtl::Enqueue(wish) => {
                 if !self.is_recorded {
                     let resource = lease::find(&self.config.lease, &wish.resource)?;
-                    let need = wish.grant(&self.config.lease, ts_ms);
+                    let need = wish.grant(&self.settings, ts_ms);
                     if need.mem_mb > resource.mem_mb || need.streams > resource.streams {
                         let detail = format!(
                             "mem_mb={} streams={} is all there is",
@@ -331,7 +335,7 @@ impl State {
                 if self.schedule.get(id)?.lease.is_some() {
                     return Err(Refused::invalid(format!("job={id} is running")));
                 }
-                let grant = wish.grant(&self.config.lease, ts_ms);
+                let grant = wish.grant(&self.settings, ts_ms);
                 if !self.is_recorded {
                     self.leases.may_grant(&self.config.lease, &grant)?;
                 }
@@ -366,6 +370,9 @@ impl State {
     /// A hive begins. What operators have decided stays; what ran is gone.
     fn boots(&mut self, ack: Ack, boot: &Boot, seq: u64, ts_ms: u64) -> (Ack, Vec<Effect>) {
         self.boot.clone_from(&boot.id);
+        if let Some(settings) = &boot.settings {
+            self.settings.clone_from(settings);
+        }
         self.lifecycle.missing = None;
         let mut effects = Vec::new();
         let alive: Vec<u64> = self.workers.alive.keys().copied().collect();

@@ -57,8 +57,8 @@ impl Dedupe {
         Err(Refused::invalid(format!("the id was used with another {other}")))
     }
 
-    pub(crate) fn remember(&mut self, envelope: &Envelope, cmd: &str, ack: &str, seq: u64, most: usize) {
-        while self.order.len() >= most.max(1) {
+    pub(crate) fn remember(&mut self, envelope: &Envelope, cmd: &str, ack: &str, seq: u64, most: u64) {
+        while self.order.len() as u64 >= most.max(1) {
             if let Some(oldest) = self.order.pop_front() {
                 self.known.remove(&oldest);
             }

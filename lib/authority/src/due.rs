@@ -31,7 +31,8 @@ impl State {
         // What ends makes room: jobs start when all else is done.
         if due.is_empty()
             && self.lifecycle.phase.allows_work()
-            && let Some(job) = self.schedule.startable(&self.leases, &self.config.lease, now_ms)
+            && let Some(job) =
+                self.schedule.startable(&self.leases, &self.config.lease, &self.settings, now_ms)
         {
             due.push(System::Start(job.wish.id.clone()));
         }

@@ -297,9 +297,9 @@ impl Leases {
         Ok(())
     }
 
-    pub(crate) fn preempted(&mut self, ts_ms: u64, preempt: &Preempt, most: usize) {
+    pub(crate) fn preempted(&mut self, ts_ms: u64, preempt: &Preempt, most: u64) {
         self.preempted += 1;
-        while self.preemptions.len() >= most.max(1) {
+        while self.preemptions.len() as u64 >= most.max(1) {
             self.preemptions.pop_front();
         }
         let Preempt { lease, by, reason } = preempt.clone();

@@ -19,6 +19,7 @@ mod manifest;
 mod refused;
 mod root;
 mod schedule;
+mod settings;
 mod state;
 mod system;
 mod workers;
@@ -34,6 +35,7 @@ pub use lifecycle::{Order, Phase};
 pub use refused::{Ack, Quoted, Refused, Word};
 pub use root::Cut;
 pub use schedule::{Enqueue, Job, Schedule, ScheduleCtl};
+pub use settings::Settings;
 pub use state::{Effect, Outcome, State};
 pub use system::{Boot, CutOff, Ended, Servers, System, Transition};
 pub use workers::{End, Worker};
@@ -46,6 +48,8 @@ pub struct Config {
     pub hive: String,
     /// Workers alive at once.
     pub max_workers: usize,
+    /// Workers whose rings the telemetry budget has room for.
+    pub max_rings: usize,
     /// Revoked tickets remembered.
     pub max_revoked: usize,
     /// Ticks of a worker whose spawn names none; 0: any number.
@@ -78,6 +82,7 @@ impl Default for Config {
         Config {
             hive: "hive".into(),
             max_workers: 256,
+            max_rings: 256,
             max_revoked: 65_536,
             ticks: 0,
             period_ms: 1000,

@@ -6,10 +6,11 @@ use manifest::{Manifest, Profile};
 
 impl From<&Manifest> for Config {
     fn from(manifest: &Manifest) -> Config {
-        let Manifest { hive, queen, workers, lease, lifecycle: automatic, .. } = manifest;
+        let Manifest { hive, queen, workers, lease, lifecycle: automatic, telemetry, .. } = manifest;
         Config {
             hive: hive.name.clone(),
             max_workers: queen.max_workers as usize,
+            max_rings: (telemetry.budget_bytes / u64::from(telemetry.ring_bytes).max(1)) as usize,
             max_revoked: queen.revocations as usize,
             ticks: workers.ticks,
             period_ms: workers.period_ms,

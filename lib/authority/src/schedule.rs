@@ -5,6 +5,7 @@
 use crate::bounds::{self, COUNT_MAX, PRIORITY_MAX, TTL_MAX_S, within};
 use crate::lease::{self, Grant, Leases};
 use crate::refused::{Refused, Word};
+use crate::settings::Settings;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -122,10 +123,10 @@ impl Enqueue {
     }
 
     /// The lease that it needs, were it to start at `ts_ms`.
-    pub(crate) fn grant(&self, config: &lease::Config, ts_ms: u64) -> Grant {
+    pub(crate) fn grant(&self, settings: &Settings, ts_ms: u64) -> Grant {
         let number = |key: &str| self.spec.get(key).and_then(Value::number);
         let left_s = self.deadline_ms.map(|at| at.saturating_sub(ts_ms).div_ceil(1000).max(1));
-        let ttl_s = number("ttl_s").unwrap_or(config.ttl_s);
+        let ttl_s = number("ttl_s").unwrap_or(settings.lease_ttl_s);
         Grant {
             resource: self.resource.clone(),
             subject: self.spec.get("subject").and_then(Value::text).unwrap_or(&self.id).into(),
@@ -229,7 +230,13 @@ impl Schedule {
     }
 
     /// The job that is to start now, if there is one.
-    pub(crate) fn startable(&self, leases: &Leases, config: &lease::Config, now_ms: u64) -> Option<&Job> {
+    pub(crate) fn startable(
+        &self,
+        leases: &Leases,
+        config: &lease::Config,
+        settings: &Settings,
+        now_ms: u64,
+    ) -> Option<&Job> {
         if self.jobs.is_empty() {
             return None;
         }
@@ -240,7 +247,7 @@ impl Schedule {
             if held_back.contains(&resource) || job.wish.deadline_ms.is_some_and(|at| at <= now_ms) {
                 continue;
             }
-            match leases.may_grant(config, &job.wish.grant(config, now_ms)) {
+            match leases.may_grant(config, &job.wish.grant(settings, now_ms)) {
                 Ok(()) => return Some(job),
                 // Its subject's quota is no reason for others to wait.
                 Err(refused) if refused.word == Word::Quota => {}

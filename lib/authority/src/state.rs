@@ -9,6 +9,7 @@ use crate::lifecycle::{Lifecycle, Phase};
 use crate::refused::{Refused, Word};
 use crate::root::{Cut, Root};
 use crate::schedule::Schedule;
+use crate::settings::Settings;
 use crate::workers::{End, Revocations, Worker, Workers};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -93,6 +94,9 @@ pub struct State {
     /// Bounds do not hold for what was accepted under earlier ones.
     #[serde(skip)]
     pub(crate) is_recorded: bool,
+    /// As the latest boot has recorded them; the manifest's before the first.
+    #[serde(default)]
+    pub(crate) settings: Settings,
     /// The latest time of any command.
     pub(crate) now_ms: u64,
     /// What tells this boot from others; empty before the first.
@@ -111,6 +115,7 @@ impl State {
     /// Nothing has happened yet.
     pub fn new(config: Config) -> State {
         State {
+            settings: Settings::from(&config),
             config,
             is_recorded: false,
             now_ms: 0,
@@ -141,7 +146,7 @@ impl State {
         }
         if let Some(envelope) = &entry.command.envelope {
             let cmd = entry.command.action.to_json();
-            self.dedupe.remember(envelope, &cmd, &outcome.ack, entry.seq, self.config.dedupe_entries);
+            self.dedupe.remember(envelope, &cmd, &outcome.ack, entry.seq, self.settings.dedupe_entries);
         }
         Ok(outcome)
     }

@@ -5,6 +5,7 @@ use crate::bounds;
 use crate::lifecycle::Phase;
 use crate::refused::Refused;
 use crate::root::Cut;
+use crate::settings::Settings;
 use crate::workers::End;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -40,6 +41,9 @@ pub enum System {
 pub struct Boot {
     /// What tells this boot from others.
     pub id: String,
+    /// What commands come to from now on; None: as before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
 }
 
 /// Which required servers do not answer.
@@ -98,7 +102,10 @@ impl System {
 
     pub(crate) fn check(&self) -> Result<(), Refused> {
         match self {
-            System::Boot(Boot { id }) => bounds::name("id", id),
+            System::Boot(Boot { id, settings }) => {
+                bounds::name("id", id)?;
+                settings.as_ref().map_or(Ok(()), Settings::check)
+            }
             System::Servers(Servers { missing }) => {
                 missing.iter().try_for_each(|name| bounds::name("missing", name))
             }

@@ -167,8 +167,8 @@ impl Revocations {
         Ok(())
     }
 
-    pub(crate) fn add(&mut self, ticket: &str, reason: &str, until_ms: Option<u64>, most: usize, ts_ms: u64) {
-        if self.tickets.len() >= most {
+    pub(crate) fn add(&mut self, ticket: &str, reason: &str, until_ms: Option<u64>, most: u64, ts_ms: u64) {
+        if self.tickets.len() as u64 >= most {
             self.tickets.retain(|_, revoked| revoked.until_ms.is_none_or(|until| until > ts_ms));
         }
         let revoked = Revoked { reason: reason.to_string(), until_ms };

@@ -230,3 +230,21 @@ fn what_was_recorded_under_wider_bounds_is_folded_under_narrow_ones() {
     assert_eq!(state.apply(&hive::entry(13, 1000, "queen", &spawn)).unwrap_err().word, Word::Quota);
     hive.ok(QUEEN, r#"{"spawn":"heartbeat"}"#);
 }
+
+#[test]
+fn a_replay_stands_on_the_settings_of_the_boot_and_not_on_those_of_today() {
+    let then = Config { ttl_s: 60, ticks: 7, period_ms: 250, hive: "old".into(), ..Config::default() };
+    let settings = authority::Settings::from(&then);
+    let mut hive = Hive::new(then);
+    let boot = authority::Boot { id: "1".into(), settings: Some(settings) };
+    hive.apply(authority::Command::system(authority::System::Boot(boot))).unwrap();
+    hive.ok(SYSTEM, r#"{"transition":{"to":"ONLINE","reason":"boot"}}"#);
+    hive.ok(QUEEN, r#"{"spawn":"heartbeat"}"#);
+    let mut state = authority::State::new(Config::default());
+    for (seq, command) in hive.journal.iter().enumerate() {
+        let written = authority::parse(command.path(), &command.to_json()).unwrap();
+        state.fold(&hive::entry(seq as u64 + 1, 1000, "queen", &written)).unwrap();
+    }
+    assert_eq!(state.workers().next().map(|w| (w.ticks, w.period_ms, w.until_ms)), Some((7, 250, 61_000)));
+    assert_eq!(state.hash(), hive.state.hash());
+}

@@ -3,7 +3,7 @@
 use crate::flow::{Flow, order, to_door};
 use crate::queen::{Purpose, Queen, json, refuse};
 use crate::show;
-use authority::{Effect, End, Ended, Phase, System, Worker};
+use authority::{Effect, End, Phase, Worker};
 use manifest::FrameSchema;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Request, Verdict};
@@ -11,6 +11,9 @@ use ninep::srv::{Request, Verdict};
 /// A worker that has had its ticks keeps its directory for this long, so that a reader who follows it
 /// sees the last record.
 const LINGER_MS: u64 = 2000;
+/// How long a worker's directory and process may take: a server that has died is back within a second.
+const START_MS: u64 = 3000;
+const START_AGAIN_MS: u64 = 50;
 /// Lines to the door's ctl that go in one write.
 const WRITE_BYTES: usize = 6 << 10;
 
@@ -24,12 +27,13 @@ impl Queen {
                 Effect::Log(line) => self.outbox.push(Request::log(line)),
                 Effect::Start(worker) => {
                     flow.is_strict = true;
-                    flow.takes_back = Some(worker.id.clone());
+                    flow.starts = Some(worker.id.clone());
+                    flow.until_ms = self.now.mono_ms + START_MS;
                     let add = order("worker", "ctl", format!("{{\"add\":{}}}", show::add(&worker)));
                     flow.stages.push_back(vec![add]);
                     match self.start_order(&worker) {
                         Ok(start) => flow.stages.push_back(vec![start]),
-                        Err(error) => flow.failed = Some(Refusal::new(Word::Busy, error)),
+                        Err(error) => flow.failed = Some(Refusal::new(Word::Invalid, error)),
                     }
                 }
                 Effect::Stop { worker, end } => {
@@ -128,9 +132,19 @@ impl Queen {
     /// Sends a flow's next stage, or ends it.
     pub(crate) fn step(&mut self, id: u64) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let is_over = flow.is_strict && flow.failed.is_some();
+        let has_ended = flow.starts.as_ref().is_some_and(|id| self.state.worker(id).is_none());
+        let is_passing = |why: &mut Refusal| {
+            matches!(why.word, Word::Busy | Word::Quota) && self.now.mono_ms < flow.until_ms
+        };
+        if !has_ended && flow.failed.take_if(is_passing).is_some() {
+            flow.stages.push_front(std::mem::take(&mut flow.out));
+            self.again.push_back((self.now.mono_ms + START_AGAIN_MS, id));
+            return;
+        }
+        let is_over = has_ended || flow.is_strict && flow.failed.is_some();
         if let Some(stage) = flow.stages.pop_front().filter(|_| !is_over) {
             flow.left = stage.len();
+            flow.out.clone_from(&stage);
             for request in stage {
                 self.ask(request, Purpose::Flow(id));
             }
@@ -138,16 +152,20 @@ impl Queen {
         }
         let Some(flow) = self.flows.remove(&id) else { return };
         let failed = flow.failed.filter(|_| flow.is_strict);
-        if let (Some(_), Some(worker)) = (&failed, flow.takes_back) {
-            self.report(System::End(Ended { worker, why: End::Failed }));
-        }
-        if let Some((token, verb, ack)) = flow.waits {
-            let verdict = match failed {
-                None => Verdict::Ack(ack),
-                Some(refusal) => refuse(verb, refusal),
-            };
-            self.completions.push((token, verdict));
-        }
+        let verdict = |ack| match (failed, flow.starts) {
+            (Some(refusal), None) => Err(refusal),
+            // What is on record is what is answered; that it has ended already is on record next.
+            (Some(_), Some(worker)) => {
+                self.ended(Some(worker), End::Failed);
+                Ok(ack)
+            }
+            (None, _) => Ok(ack),
+        };
+        let waits =
+            flow.waits.map_or((None, "", String::new()), |(token, verb, ack)| (Some(token), verb, ack));
+        let (token, verb, ack) = waits;
+        let verdict = verdict(ack).map_or_else(|refusal| refuse(verb, refusal), Verdict::Ack);
+        self.completions.extend(token.map(|token| (token, verdict)));
     }
 }
 

@@ -10,19 +10,32 @@ pub(crate) struct Flow {
     pub(crate) waits: Option<(Token, &'static str, String)>,
     /// Requests of a stage go out together; the next stage waits for them.
     pub(crate) stages: VecDeque<Vec<Request>>,
+    /// The stage that is out.
+    pub(crate) out: Vec<Request>,
     /// Answers still out.
     pub(crate) left: usize,
     /// Whether a refusal ends the flow; else what cannot be done now is made good when the server
     /// that was away asks at its start.
     pub(crate) is_strict: bool,
-    /// The worker to take back where a strict flow fails.
-    pub(crate) takes_back: Option<String>,
+    /// The worker that it starts. Its command is on record: a server that is away is asked again until
+    /// `until_ms`, and where that does not help the worker has come and ended.
+    pub(crate) starts: Option<String>,
+    pub(crate) until_ms: u64,
     pub(crate) failed: Option<Refusal>,
 }
 
 impl Flow {
     pub(crate) fn new(stages: impl Into<VecDeque<Vec<Request>>>) -> Flow {
-        Flow { waits: None, stages: stages.into(), left: 0, is_strict: false, takes_back: None, failed: None }
+        Flow {
+            waits: None,
+            stages: stages.into(),
+            out: Vec::new(),
+            left: 0,
+            is_strict: false,
+            starts: None,
+            until_ms: 0,
+            failed: None,
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Queen {
     pub(crate) completions: Vec<(Token, Verdict)>,
     /// What servers have reported, to be recorded.
     pub(crate) reported: Vec<Command>,
+    /// Flows that go on at a time: when, which.
+    pub(crate) again: VecDeque<(u64, u64)>,
     /// Directories that go at a time: when, whose, which role.
     pub(crate) lingering: VecDeque<(u64, String, &'static str)>,
     /// The journal has been read: what the world is like is to be asked.
@@ -73,6 +75,7 @@ impl Queen {
             outbox: Vec::new(),
             completions: Vec::new(),
             reported: Vec::new(),
+            again: VecDeque::new(),
             lingering: VecDeque::new(),
             ask_ms: None,
             is_in_step: false,

@@ -84,6 +84,12 @@ impl Hive {
         let command = self.queen.parse(path, line).map_err(|(_, refusal)| refusal.word)?;
         let verdict = self.record("ctl", path, command, Some(Token::default()))?;
         self.turn();
+        for _ in 0..100 {
+            if verdict == Verdict::Later && self.answered.is_empty() {
+                self.now.mono_ms += 50;
+                self.turn();
+            }
+        }
         match if verdict == Verdict::Later { self.answered.pop().unwrap() } else { verdict } {
             Verdict::Ack(ack) => Ok(ack),
             Verdict::Refuse { refusal, .. } => Err(refusal.word),
@@ -210,15 +216,45 @@ fn a_spawned_worker_is_there_before_the_acknowledgement() {
 }
 
 #[test]
-fn a_worker_that_cannot_be_started_is_taken_back_and_on_record_as_that() {
+fn a_worker_that_cannot_be_started_has_come_and_ended_on_record() {
     let mut hive = Hive::online();
     hive.away = vec!["init"];
-    assert_eq!(hive.give(QUEEN, SPAWN), Err(Word::Busy));
+    assert!(hive.give(QUEEN, SPAWN).unwrap().starts_with("OK SPAWN id=worker-1 seq="));
     hive.turn();
     assert_eq!(hive.queen.state.workers().count(), 0);
     assert!(hive.journal.last().unwrap().contains(r#"{"end":{"worker":"worker-1","why":"failed"}}"#));
     hive.away.clear();
     assert!(hive.give(QUEEN, SPAWN).unwrap().contains("id=worker-2"));
+}
+
+#[test]
+fn a_worker_starts_as_soon_as_the_server_that_was_away_is_back() {
+    let mut hive = Hive::online();
+    hive.away = vec!["worker"];
+    let spawn = hive.queen.parse(QUEEN, SPAWN).unwrap();
+    assert_eq!(hive.record("ctl", QUEEN, spawn, Some(Token::default())), Ok(Verdict::Later));
+    hive.turn();
+    assert!(hive.answered.is_empty() && !hive.was_told("start"));
+    hive.away.clear();
+    hive.now.mono_ms += 50;
+    hive.turn();
+    assert!(matches!(&hive.answered[..], [Verdict::Ack(ack)] if ack.starts_with("OK SPAWN id=worker-1")));
+    assert!(hive.was_told(r#"init {"start":{"worker":"worker-1""#));
+}
+
+#[test]
+fn a_worker_that_is_killed_before_it_has_started_is_not_started() {
+    let mut hive = Hive::online();
+    hive.away = vec!["worker"];
+    let spawn = hive.queen.parse(QUEEN, SPAWN).unwrap();
+    assert_eq!(hive.record("ctl", QUEEN, spawn, Some(Token::default())), Ok(Verdict::Later));
+    hive.turn();
+    let _ = hive.give(QUEEN, r#"{"kill":"worker-1"}"#);
+    hive.away.clear();
+    hive.now.mono_ms += 50;
+    hive.turn();
+    assert!(!hive.was_told("start"));
+    assert!(hive.queen.flows.is_empty());
 }
 
 #[test]

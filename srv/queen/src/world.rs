@@ -3,7 +3,7 @@
 use crate::effects::stop_orders;
 use crate::flow::{Flow, read};
 use crate::queen::{Purpose, Queen, refuse};
-use authority::{Action, Boot, Command, End, Ended, SYSTEM, Servers, System};
+use authority::{Action, Boot, Command, End, Ended, SYSTEM, Servers, Settings, System};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Now, Request, Service, Token, Verdict};
 use serde::Deserialize;
@@ -76,7 +76,7 @@ impl Queen {
         Verdict::Ack("OK EVENT".into())
     }
 
-    fn ended(&mut self, worker: Option<String>, why: End) {
+    pub(crate) fn ended(&mut self, worker: Option<String>, why: End) {
         if let Some(worker) = worker.filter(|id| self.ahead.worker(id).is_some()) {
             self.report(System::End(Ended { worker, why }));
         }
@@ -99,7 +99,8 @@ impl Queen {
         let id = format!("{}-{}", field("pid").unwrap_or("0"), field("since_ms").unwrap_or("0"));
         let is_same = self.ahead.boot() == id;
         if !is_same {
-            self.report(System::Boot(Boot { id }));
+            let settings = Some(Settings::from(&self.config.authority));
+            self.report(System::Boot(Boot { id, settings }));
         }
         self.ask(read("init", "", "workers"), Purpose::Processes);
         self.ask(read("init", "", "status"), Purpose::Servers);
@@ -128,7 +129,7 @@ impl Queen {
         if !orders.is_empty() {
             self.begin(Flow::new([orders]));
         }
-        let is_starting = |id: &str| self.flows.values().any(|flow| flow.takes_back.as_deref() == Some(id));
+        let is_starting = |id: &str| self.flows.values().any(|flow| flow.starts.as_deref() == Some(id));
         let gone = |id: &&str| !running.contains(id) && !is_starting(id);
         let gone: Vec<String> =
             self.state.workers().map(|w| w.id.as_str()).filter(gone).map(String::from).collect();
@@ -189,7 +190,8 @@ impl Service for Queen {
     fn deadline_ms(&self) -> Option<u64> {
         let linger = self.lingering.front().map(|(at, ..)| *at);
         let look = self.looks().then(|| self.look_ms.unwrap_or(0));
-        [linger, look, self.ask_ms, self.gate_ms].into_iter().flatten().min()
+        let again = self.again.front().map(|(at, _)| *at);
+        [linger, look, again, self.ask_ms, self.gate_ms].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Now) {
@@ -199,6 +201,11 @@ impl Service for Queen {
         }
         if self.gate_ms.take_if(|at| *at <= now.mono_ms).is_some() {
             self.ask(read("policy", "in", "open"), Purpose::Gate);
+        }
+        while self.again.front().is_some_and(|(at, _)| *at <= now.mono_ms) {
+            if let Some((_, flow)) = self.again.pop_front() {
+                self.step(flow);
+            }
         }
         while self.lingering.front().is_some_and(|(at, ..)| *at <= now.mono_ms) {
             if let Some((_, id, _)) = self.lingering.pop_front() {

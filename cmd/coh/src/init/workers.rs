@@ -28,8 +28,9 @@ impl Init {
         if self.phase != Phase::Running && !self.is_booting() {
             return no(Word::Busy, "the hive is going down".into());
         }
-        if self.workers.contains_key(id) {
-            return no(Word::Busy, format!("{id} is running"));
+        // Who asks again has not heard the answer: no two workers have one id.
+        if let Some(worker) = self.workers.get(id) {
+            return Ok(format!("worker={id} pid={}", worker.pid));
         }
         if self.workers.len() >= self.plan.workers_max {
             return no(Word::Quota, format!("{} workers are running", self.workers.len()));

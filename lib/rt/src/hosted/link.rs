@@ -11,8 +11,8 @@ use std::os::unix::net::UnixStream;
 
 /// A request that is not answered by then is Busy.
 const DEADLINE_MS: u64 = 5000;
-/// The longest answer that is read.
-const ANSWER_MAX: usize = 4 << 20;
+/// The longest answer that is read: a snapshot of all that the manifest's bounds allow is shorter.
+const ANSWER_MAX: usize = 64 << 20;
 /// The most bytes of one write.
 pub(crate) const WRITE_MAX: usize = (MSIZE_MAX - WRITE_OVERHEAD) as usize;
 const O_RDONLY: u32 = 0;
@@ -228,7 +228,10 @@ impl Link {
                 let word = Word::from_errno(*ecode).unwrap_or(Word::Invalid);
                 *answer = Err(Refusal::new(word, detail.0.to_owned()));
             }
-            (Rmsg::Read { data }, Ok(read)) if !data.is_empty() && read.len() < ANSWER_MAX => {
+            (Rmsg::Read { data }, Ok(read)) if read.len() + data.len() > ANSWER_MAX => {
+                call.answer = Err(Refusal::new(Word::TooBig, format!("longer than {ANSWER_MAX} bytes")));
+            }
+            (Rmsg::Read { data }, Ok(read)) if !data.is_empty() => {
                 read.extend_from_slice(data);
                 let offset = read.len() as u64;
                 return self.send(Some(at), &Tmsg::Read { fid, offset, count: MSIZE_MAX - READ_OVERHEAD });
