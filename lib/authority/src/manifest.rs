@@ -10,7 +10,7 @@ impl From<&Manifest> for Config {
         Config {
             hive: hive.name.clone(),
             max_workers: queen.max_workers as usize,
-            max_rings: (telemetry.budget_bytes / u64::from(telemetry.ring_bytes).max(1)) as usize,
+            max_rings: (telemetry.budget_bytes / telemetry.ring_bytes.max(1)) as usize,
             max_revoked: queen.revocations as usize,
             ticks: workers.ticks,
             period_ms: workers.period_ms,

@@ -2,6 +2,7 @@
 //! acknowledged, in this order (spec 4, 6). A [`super::Dir::ctl`] cannot leave one out. Sans-IO: asks
 //! the gate and the journal by [`Request`]s, many commands in one.
 
+mod gate;
 mod pipe;
 mod record;
 #[cfg(test)]

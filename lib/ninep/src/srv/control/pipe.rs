@@ -1,45 +1,34 @@
 //! The pipeline itself: what waits where, and what moves it on.
 
-use super::record::{name, record, text, value_of};
+use super::gate::{GATE_MS, Gate, Rules};
+use super::record::{number_of, record, value_of};
 use super::{Entry, Journal, Ledger, Mark, Staged};
 use crate::refusal::{Refusal, Word};
 use crate::srv::service::{Now, Op, Request};
 use crate::srv::tree::{Call, Token, Verdict, Who};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// The most bytes of records in one append: they must fit one message with room for its headers.
-const BATCH_BYTES: usize = 7 << 10;
+pub(super) const BATCH_BYTES: usize = 7 << 10;
 /// How long to leave a journal alone that is away.
-const RETRY_MS: u64 = 50;
-/// How long a command waits for a gate that is away: its server is back within a second.
-const GATE_MS: u64 = 1000;
+pub(super) const RETRY_MS: u64 = 50;
 /// How long a command waits to learn whether it has become durable.
 const DOUBT_MS: u64 = 5000;
 /// Ids of the pipeline's requests have this bit, those of the state have not.
 pub(in crate::srv) const ID_BIT: u64 = 1 << 63;
 
-/// How far a command has come at the gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    /// Is there a rule for it?
-    Unknown,
-    /// There is, and the command is valid: an approval is to be taken for it.
-    Takes,
-    Passed,
-}
-
-struct Pending<C> {
-    token: Option<Token>,
-    path: &'static str,
-    who: Who,
-    command: C,
-    gate: Gate,
+pub(super) struct Pending<C> {
+    pub(super) token: Option<Token>,
+    pub(super) path: &'static str,
+    pub(super) who: Who,
+    pub(super) command: C,
+    pub(super) gate: Gate,
     /// When it waits for the gate no longer.
-    until_ms: u64,
-    ts_ms: u64,
+    pub(super) until_ms: u64,
+    pub(super) ts_ms: u64,
     /// The record's text between the braces, without seq and prev; empty for a duplicate that waits.
     body: String,
     ack: String,
@@ -51,7 +40,7 @@ impl<C> Pending<C> {
         Pending { token, path, who, command, gate: Gate::Unknown, until_ms: 0, ts_ms: 0, body, ack }
     }
 
-    fn entry(&self, seq: u64) -> Entry<'_, C> {
+    pub(super) fn entry(&self, seq: u64) -> Entry<'_, C> {
         Entry { seq, ts_ms: self.ts_ms, who: &self.who, command: &self.command }
     }
 }
@@ -79,25 +68,24 @@ pub(in crate::srv) trait Pipeline<S> {
 }
 
 /// The question that is out, of which there is at most one of a kind.
-type Out = Option<u64>;
+pub(super) type Out = Option<u64>;
 
 pub(in crate::srv) struct Control<S: Ledger> {
-    journal: Journal,
+    pub(super) journal: Journal,
     phase: Phase,
     /// Commands before the gate, in order, and how many of the first the question that is out is about.
-    gate: VecDeque<Pending<S::Command>>,
-    asked: usize,
-    gate_out: Out,
-    gate_retry_ms: Option<u64>,
-    /// Which ctl files have rules, as far as the gate has said: while it is away, those have to wait.
-    ruled: BTreeMap<&'static str, bool>,
+    pub(super) gate: VecDeque<Pending<S::Command>>,
+    pub(super) asked: usize,
+    pub(super) gate_out: Out,
+    pub(super) gate_retry_ms: Option<u64>,
+    pub(super) rules: Rules,
     /// Staged commands, in order, and how many of the first are in the append that is out, or in doubt.
     staged: VecDeque<Pending<S::Command>>,
     sent: usize,
     append_out: Out,
     read_out: Out,
     /// Records before this one are in `settled`.
-    next_seq: u64,
+    pub(super) next_seq: u64,
     next_id: u64,
     /// The wall clock is looked at once; from there time goes on as the monotonic clock does.
     anchor: Option<Now>,
@@ -105,7 +93,7 @@ pub(in crate::srv) struct Control<S: Ledger> {
     retry_ms: Option<u64>,
     doubt_ms: Option<u64>,
     due_ms: Option<u64>,
-    now: Now,
+    pub(super) now: Now,
     /// What was last said about a journal that cannot be read.
     said: String,
     out: Vec<Request>,
@@ -121,7 +109,7 @@ impl<S: Ledger> Control<S> {
             asked: 0,
             gate_out: None,
             gate_retry_ms: None,
-            ruled: BTreeMap::new(),
+            rules: Rules::default(),
             staged: VecDeque::new(),
             sent: 0,
             append_out: None,
@@ -141,7 +129,7 @@ impl<S: Ledger> Control<S> {
     }
 
     /// The time of the next record: never back, and not moved by who sets the clock.
-    fn time(&mut self) -> u64 {
+    pub(super) fn time(&mut self) -> u64 {
         let (last, now) = (self.last_ts, self.now);
         let anchor = *self.anchor.get_or_insert(Now { wall_ms: now.wall_ms.max(last), ..now });
         let ts = anchor.wall_ms.saturating_add(now.mono_ms.saturating_sub(anchor.mono_ms));
@@ -149,13 +137,13 @@ impl<S: Ledger> Control<S> {
         self.last_ts
     }
 
-    fn ask(&mut self, server: &'static str, path: String, op: Op) -> Out {
+    pub(super) fn ask(&mut self, server: &'static str, path: String, op: Op) -> Out {
         self.next_id += 1;
         self.out.push(Request { id: self.next_id, server, root: "in", path, op });
         Some(self.next_id)
     }
 
-    fn refuse(&mut self, pending: &Pending<S::Command>, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, pending: &Pending<S::Command>, refusal: Refusal) {
         let Some(token) = pending.token else { return };
         let verb = S::verb(&pending.command).to_string();
         self.verdicts.push((token, Verdict::Refuse { verb, refusal }));
@@ -180,101 +168,7 @@ impl<S: Ledger> Control<S> {
         }
     }
 
-    fn through_gate(&mut self, state: &mut S) {
-        let Some(policy) = self.journal.policy else {
-            while let Some(pending) = self.gate.pop_front() {
-                self.stage(state, pending);
-            }
-            return;
-        };
-        if self.gate_out.is_some() || self.gate_retry_ms.is_some() {
-            return;
-        }
-        while self.gate.front().is_some_and(|pending| pending.gate == Gate::Passed) {
-            let Some(pending) = self.gate.pop_front() else { break };
-            self.stage(state, pending);
-        }
-        let mut line = String::new();
-        self.asked = 0;
-        for pending in &self.gate {
-            // An approval is taken for the first alone: what it stands on is then known.
-            if line.len() > BATCH_BYTES || (self.asked > 0 && pending.gate != Gate::Unknown) {
-                break;
-            }
-            line.push_str(if self.asked == 0 { "[{" } else { ",{" });
-            text(&mut line, "path", pending.path);
-            line.push(',');
-            name(&mut line, &pending.who);
-            line.push_str(if pending.gate == Gate::Takes { ",\"take\":true}" } else { ",\"take\":false}" });
-            self.asked += 1;
-        }
-        if self.asked > 0 {
-            line.push_str("]\n");
-            self.gate_out = self.ask(policy, "gate".into(), Op::Write(line.into_bytes()));
-        }
-    }
-
-    /// The gate has answered: `OK GATE 0=pass 1=gated 2=approved:a-1 3=policy 4=permission gen=7`.
-    fn gated(&mut self, state: &mut S, answer: Result<Vec<u8>, Refusal>) {
-        let said = answer.and_then(|bytes| {
-            let said = String::from_utf8(bytes).unwrap_or_default();
-            if said.starts_with("OK GATE ") { Ok(said) } else { Err(Word::Busy.into()) }
-        });
-        let mut keep = VecDeque::with_capacity(self.gate.len());
-        for (i, mut pending) in core::mem::take(&mut self.gate).into_iter().enumerate() {
-            if i >= self.asked {
-                keep.push_back(pending);
-                continue;
-            }
-            let word = said.as_ref().map(|said| value_of(said, &i.to_string()).unwrap_or_default());
-            if let (Ok(word @ ("pass" | "gated" | "permission")), Gate::Unknown) = (word, pending.gate) {
-                self.ruled.insert(pending.path, word != "pass");
-            }
-            let refusal = match word {
-                Ok("pass") => {
-                    pending.gate = Gate::Passed;
-                    None
-                }
-                Ok("gated") if i == 0 && keep.is_empty() => {
-                    pending.ts_ms = self.time();
-                    pending.gate = Gate::Takes;
-                    state.check(&pending.entry(0)).err()
-                }
-                // Its turn comes when those before it are staged.
-                Ok("gated") => None,
-                Ok(word) if word.starts_with("approved") => {
-                    pending.gate = Gate::Passed;
-                    None
-                }
-                Ok("policy") => {
-                    Some(Refusal::new(Word::Policy, format!("{} needs an approval", pending.path)))
-                }
-                Ok("permission") => {
-                    Some(Refusal::new(Word::Permission, format!("a rule denies {}", pending.path)))
-                }
-                Ok(_) => Some(Refusal::new(Word::Busy, "the policy server's answer is malformed")),
-                Err(_) if self.ruled.get(pending.path) == Some(&false) => {
-                    pending.gate = Gate::Passed;
-                    None
-                }
-                Err(_) if pending.until_ms > self.now.mono_ms => {
-                    self.gate_retry_ms = Some(self.now.mono_ms + RETRY_MS);
-                    None
-                }
-                Err(why) => {
-                    Some(Refusal::new(Word::Busy, format!("the gate cannot be asked: {}", why.detail)))
-                }
-            };
-            match refusal {
-                Some(refusal) => self.refuse(&pending, refusal),
-                None => keep.push_back(pending),
-            }
-        }
-        self.gate = keep;
-        self.asked = 0;
-    }
-
-    fn stage(&mut self, state: &mut S, mut pending: Pending<S::Command>) {
+    pub(super) fn stage(&mut self, state: &mut S, mut pending: Pending<S::Command>) {
         pending.ts_ms = self.time();
         match state.stage(&pending.entry(0)) {
             Ok(Staged::New { cmd, ack }) => {
@@ -432,7 +326,7 @@ impl<S: Ledger> Control<S> {
             !pending.body.is_empty()
                 && rest.strip_prefix(&*pending.body).is_some_and(|r| r.starts_with(",\"prev\":"))
         });
-        let seq = line.strip_prefix("{\"seq\":").and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
+        let seq = number_of(line);
         if is_ours
             && let Some(seq) = seq
             && let Some(pending) = self.staged.pop_front()
@@ -519,6 +413,8 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
         let is = |out: &mut Out| out.take_if(|asked| *asked == id).is_some();
         if is(&mut self.gate_out) {
             self.gated(state, answer);
+        } else if is(&mut self.rules.out) {
+            self.confirmed(answer);
         } else if is(&mut self.append_out) {
             self.appended(state, answer);
         } else if is(&mut self.read_out)

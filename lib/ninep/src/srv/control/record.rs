@@ -53,3 +53,8 @@ pub(super) fn text(out: &mut String, key: &str, value: &str) {
 pub(super) fn value_of<'t>(line: &'t str, key: &str) -> Option<&'t str> {
     line.split_ascii_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }
+
+/// The sequence number of a record.
+pub(super) fn number_of(line: &str) -> Option<u64> {
+    line.strip_prefix("{\"seq\":")?.split(',').next()?.parse().ok()
+}

@@ -368,10 +368,58 @@ fn a_gate_that_is_away_holds_back_what_it_has_not_passed_before() {
     let append = desk.requests();
     desk.answer(&append[0], Ok("OK APPEND seq=1 n=1\n"));
     assert_eq!(desk.replies(), [(two, None)]);
-    desk.write("3");
+    let three = desk.write("3");
     let ask = desk.requests();
     desk.answer(&ask[0], Err(Word::Busy));
-    assert_eq!(desk.requests()[0].path, "append", "no rule is known for this file");
+    let look = desk.requests();
+    assert_eq!((look[0].server, &*look[0].path), ("audit", "from/1"), "is there a new rule?");
+    desk.answer(&look[0], Ok(&record(2, "/queen/ctl")));
+    let look = desk.requests();
+    assert_eq!(look[0].path, "from/3");
+    desk.answer(&look[0], Ok(""));
+    let append = desk.requests();
+    assert_eq!(append[0].path, "append", "there is none");
+    desk.answer(&append[0], Ok("OK APPEND seq=3 n=1\n"));
+    assert_eq!(desk.replies(), [(three, None)]);
+}
+
+fn record(seq: u64, path: &str) -> String {
+    format!("{{\"seq\":{seq},\"ts_ms\":5000,\"kind\":\"ctl\",\"path\":\"{path}\"}}\n")
+}
+
+#[test]
+fn a_rule_that_came_just_before_the_gate_went_away_holds() {
+    let mut desk = Desk::new(Some("audit"), Some("policy"));
+    desk.open("0");
+    let one = desk.write("1");
+    let ask = desk.requests();
+    desk.answer(&ask[0], Ok("OK GATE 0=pass gen=1\n"));
+    let append = desk.requests();
+    desk.answer(&append[0], Ok("OK APPEND seq=1 n=1\n"));
+    let two = desk.write("2");
+    let ask = desk.requests();
+    desk.answer(&ask[0], Err(Word::Busy));
+    let look = desk.requests();
+    desk.answer(&look[0], Ok(&record(2, "/policy/ctl")));
+    desk.now.mono_ms += 1000;
+    let ask = desk.requests();
+    assert_eq!(ask[0].path, "gate");
+    desk.answer(&ask[0], Err(Word::Busy));
+    assert_eq!(desk.requests(), []);
+    assert_eq!(desk.replies(), [(one, None), (two, Some(Word::Busy))]);
+    // Without the journal nobody knows.
+    desk.now.mono_ms += 50;
+    let three = desk.write("3");
+    let ask = desk.requests();
+    desk.answer(&ask[0], Ok("OK GATE 0=pass gen=2\n"));
+    let append = desk.requests();
+    desk.answer(&append[0], Ok("OK APPEND seq=3 n=1\n"));
+    let four = desk.write("4");
+    let ask = desk.requests();
+    desk.answer(&ask[0], Err(Word::Busy));
+    let look = desk.requests();
+    desk.answer(&look[0], Err(Word::Busy));
+    assert_eq!(desk.replies(), [(three, None), (four, Some(Word::Busy))]);
 }
 
 #[test]

@@ -1,0 +1,194 @@
+//! Before the gate: asking the policy server of many commands at once, and what holds while it is away.
+
+use super::Ledger;
+use super::pipe::{BATCH_BYTES, Control, Out, Pending, RETRY_MS};
+use super::record::{name, number_of, text, value_of};
+use crate::refusal::{Refusal, Word};
+use crate::srv::service::Op;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// How long a command waits for a gate that is away: its server is back within a second.
+pub(super) const GATE_MS: u64 = 1000;
+/// The ctl file whose records change rules.
+const RULES: &str = "\"path\":\"/policy/ctl\"";
+
+/// How far a command has come at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Is there a rule for it?
+    Unknown,
+    /// There is, and the command is valid: an approval is to be taken for it.
+    Takes,
+    Passed,
+}
+
+/// What the gate has said of the rules. While it is away, a ctl file without one is open still, once the
+/// journal has shown that no rule has come since.
+#[derive(Default)]
+pub(super) struct Rules {
+    /// The generation of what is known.
+    generation: String,
+    has_rule: BTreeMap<&'static str, bool>,
+    /// The last record before the question that is out, and before the last one that was answered.
+    asked_seq: u64,
+    known_seq: u64,
+    /// The question to the journal.
+    pub(super) out: Out,
+}
+
+impl Rules {
+    /// The gate has answered: what it said before of other generations is out of date.
+    fn hear(&mut self, said: &str) {
+        let generation = value_of(said, "gen").unwrap_or_default();
+        if self.generation != generation {
+            self.generation = generation.to_string();
+            self.has_rule.clear();
+        }
+        self.known_seq = self.asked_seq;
+    }
+}
+
+impl<S: Ledger> Control<S> {
+    pub(super) fn through_gate(&mut self, state: &mut S) {
+        let Some(policy) = self.journal.policy else {
+            while let Some(pending) = self.gate.pop_front() {
+                self.stage(state, pending);
+            }
+            return;
+        };
+        if self.gate_out.is_some() || self.gate_retry_ms.is_some() || self.rules.out.is_some() {
+            return;
+        }
+        while self.gate.front().is_some_and(|pending| pending.gate == Gate::Passed) {
+            let Some(pending) = self.gate.pop_front() else { break };
+            self.stage(state, pending);
+        }
+        let mut line = String::new();
+        self.asked = 0;
+        for pending in &self.gate {
+            // An approval is taken for the first alone: what it stands on is then known.
+            if line.len() > BATCH_BYTES || (self.asked > 0 && pending.gate != Gate::Unknown) {
+                break;
+            }
+            line.push_str(if self.asked == 0 { "[{" } else { ",{" });
+            text(&mut line, "path", pending.path);
+            line.push(',');
+            name(&mut line, &pending.who);
+            line.push_str(if pending.gate == Gate::Takes { ",\"take\":true}" } else { ",\"take\":false}" });
+            self.asked += 1;
+        }
+        if self.asked > 0 {
+            line.push_str("]\n");
+            self.rules.asked_seq = self.next_seq.saturating_sub(1);
+            self.gate_out = self.ask(policy, "gate".into(), Op::Write(line.into_bytes()));
+        }
+    }
+
+    /// The gate has answered: `OK GATE 0=pass 1=gated 2=approved:a-1 3=policy 4=permission gen=7`.
+    pub(super) fn gated(&mut self, state: &mut S, answer: Result<Vec<u8>, Refusal>) {
+        let said = answer.and_then(|bytes| {
+            let said = String::from_utf8(bytes).unwrap_or_default();
+            if said.starts_with("OK GATE ") { Ok(said) } else { Err(Word::Busy.into()) }
+        });
+        if let Ok(said) = &said {
+            self.rules.hear(said);
+        }
+        let mut is_to_be_confirmed = false;
+        let mut keep = VecDeque::with_capacity(self.gate.len());
+        for (i, mut pending) in core::mem::take(&mut self.gate).into_iter().enumerate() {
+            if i >= self.asked {
+                keep.push_back(pending);
+                continue;
+            }
+            let word = said.as_ref().map(|said| value_of(said, &i.to_string()).unwrap_or_default());
+            if let (Ok(word @ ("pass" | "gated" | "permission")), Gate::Unknown) = (word, pending.gate) {
+                self.rules.has_rule.insert(pending.path, word != "pass");
+            }
+            let refusal = match word {
+                Ok("pass") => {
+                    pending.gate = Gate::Passed;
+                    None
+                }
+                Ok("gated") if i == 0 && keep.is_empty() => {
+                    pending.ts_ms = self.time();
+                    pending.gate = Gate::Takes;
+                    state.check(&pending.entry(0)).err()
+                }
+                // Its turn comes when those before it are staged.
+                Ok("gated") => None,
+                Ok(word) if word.starts_with("approved") => {
+                    pending.gate = Gate::Passed;
+                    None
+                }
+                Ok("policy") => {
+                    Some(Refusal::new(Word::Policy, format!("{} needs an approval", pending.path)))
+                }
+                Ok("permission") => {
+                    Some(Refusal::new(Word::Permission, format!("a rule denies {}", pending.path)))
+                }
+                Ok(_) => Some(Refusal::new(Word::Busy, "the policy server's answer is malformed")),
+                Err(_) if self.has_no_rule(&pending) && self.journal.audit.is_some() => {
+                    is_to_be_confirmed = true;
+                    None
+                }
+                Err(_) if pending.until_ms > self.now.mono_ms => {
+                    self.gate_retry_ms = Some(self.now.mono_ms + RETRY_MS);
+                    None
+                }
+                Err(why) => {
+                    Some(Refusal::new(Word::Busy, format!("the gate cannot be asked: {}", why.detail)))
+                }
+            };
+            match refusal {
+                Some(refusal) => self.refuse(&pending, refusal),
+                None => keep.push_back(pending),
+            }
+        }
+        self.gate = keep;
+        self.asked = 0;
+        if is_to_be_confirmed {
+            self.confirm();
+        }
+    }
+
+    /// Asks the journal whether there are rules that the gate had no time to tell of.
+    fn confirm(&mut self) {
+        if let (Some(audit), None) = (self.journal.audit, self.rules.out) {
+            let path = format!("from/{}", self.rules.known_seq + 1);
+            self.rules.out = self.ask(audit, path, Op::Read);
+        }
+    }
+
+    fn has_no_rule(&self, pending: &Pending<S::Command>) -> bool {
+        pending.gate == Gate::Unknown && self.rules.has_rule.get(pending.path) == Some(&false)
+    }
+
+    /// The journal's answer: records, of which there may be more, or none.
+    pub(super) fn confirmed(&mut self, answer: Result<Vec<u8>, Refusal>) {
+        let Ok(Ok(said)) = answer.map(String::from_utf8) else {
+            let refusal = Refusal::new(Word::Busy, "the gate and the journal are away");
+            let (waits, keep) =
+                core::mem::take(&mut self.gate).into_iter().partition(|pending| self.has_no_rule(pending));
+            self.gate = keep;
+            let waits: VecDeque<_> = waits;
+            return waits.iter().for_each(|pending| self.refuse(pending, refusal.clone()));
+        };
+        if said.lines().any(|line| line.contains(RULES)) {
+            self.rules.has_rule.clear();
+        } else if let Some(seq) = said.lines().next_back().and_then(number_of) {
+            self.rules.known_seq = seq;
+            self.confirm();
+        } else {
+            let mut gate = core::mem::take(&mut self.gate);
+            for pending in &mut gate {
+                if self.has_no_rule(pending) {
+                    pending.gate = Gate::Passed;
+                }
+            }
+            self.gate = gate;
+        }
+    }
+}
