@@ -1,15 +1,20 @@
-//! The only way to a device: its registers, and what a UART and a timer do.
+//! The only way to a device: its registers, the memory it shares with a driver, and what a UART, a timer, a
+//! network card, a disk and an interrupt line do.
 //! Guarantees: a driver written against these traits runs unchanged on the machine and, on a host, against
 //! a simulated device. Knows no device.
 #![no_std]
 
 #[cfg(target_arch = "aarch64")]
 mod counter;
+mod device;
+mod dma;
 mod registers;
 
 #[cfg(target_arch = "aarch64")]
 pub use counter::PhysicalTimer;
-pub use registers::{Mmio, Registers};
+pub use device::{Block, Done, FRAME_MAX, Fault, Interrupt, Nic, Request, SECTOR};
+pub use dma::{Cache, Dma, DmaMemory};
+pub use registers::{Mmio, Narrow, Registers};
 
 /// A window of 32-bit registers lies behind [`Registers`]; a serial line behind this.
 pub trait Uart {

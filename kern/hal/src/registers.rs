@@ -13,6 +13,21 @@ pub trait Registers {
     fn write(&mut self, offset: usize, value: u32);
 }
 
+/// A window that has registers of 8 and 16 bits too.
+pub trait Narrow: Registers {
+    /// Reads 8 bits at `offset`.
+    fn read_u8(&mut self, offset: usize) -> u8;
+
+    /// Writes 8 bits at `offset`.
+    fn write_u8(&mut self, offset: usize, value: u8);
+
+    /// Reads 16 bits at `offset`.
+    fn read_u16(&mut self, offset: usize) -> u16;
+
+    /// Writes 16 bits at `offset`.
+    fn write_u16(&mut self, offset: usize, value: u16);
+}
+
 /// Registers in mapped memory.
 #[derive(Debug)]
 pub struct Mmio {
@@ -30,22 +45,45 @@ impl Mmio {
         Self { base, bytes }
     }
 
-    fn register(&self, offset: usize) -> NonNull<u32> {
-        assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "no register at {offset:#x}");
+    fn register<T>(&self, offset: usize) -> NonNull<T> {
+        let is_inside = offset.is_multiple_of(size_of::<T>()) && offset + size_of::<T>() <= self.bytes;
+        assert!(is_inside, "no register at {offset:#x}");
         // SAFETY: within the window, as was just asserted.
-        unsafe { self.base.byte_add(offset) }
+        unsafe { self.base.byte_add(offset).cast() }
     }
 }
 
 impl Registers for Mmio {
     fn read(&mut self, offset: usize) -> u32 {
         // SAFETY: `new`'s caller promised the window.
-        unsafe { self.register(offset).read_volatile() }
+        unsafe { self.register::<u32>(offset).read_volatile() }
     }
 
     fn write(&mut self, offset: usize, value: u32) {
         // SAFETY: `new`'s caller promised the window.
-        unsafe { self.register(offset).write_volatile(value) }
+        unsafe { self.register::<u32>(offset).write_volatile(value) }
+    }
+}
+
+impl Narrow for Mmio {
+    fn read_u8(&mut self, offset: usize) -> u8 {
+        // SAFETY: `new`'s caller promised the window.
+        unsafe { self.register::<u8>(offset).read_volatile() }
+    }
+
+    fn write_u8(&mut self, offset: usize, value: u8) {
+        // SAFETY: as above.
+        unsafe { self.register::<u8>(offset).write_volatile(value) }
+    }
+
+    fn read_u16(&mut self, offset: usize) -> u16 {
+        // SAFETY: as above.
+        unsafe { self.register::<u16>(offset).read_volatile() }
+    }
+
+    fn write_u16(&mut self, offset: usize, value: u16) {
+        // SAFETY: as above.
+        unsafe { self.register::<u16>(offset).write_volatile(value) }
     }
 }
 
