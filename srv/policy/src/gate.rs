@@ -11,6 +11,9 @@ use std::fmt::Write as _;
 
 /// How long a question waits for the journal.
 const WAIT_MS: u64 = 3000;
+/// How long an answer that there is no rule may be remembered by who asked: a change of the rules is
+/// acknowledged when all such answers are out of date.
+const LEASE_MS: u64 = 200;
 /// Questions that may wait at once.
 const WAITING_MAX: usize = 1024;
 
@@ -41,8 +44,12 @@ struct Batch {
 /// All that wait.
 #[derive(Default)]
 pub(crate) struct Questions {
-    /// Lines that came before the journal was read: whose, which, until when.
+    /// Lines that came before the journal was read, or while rules change: whose, which, until when.
     held: Vec<(Token, Vec<Question>, u64)>,
+    /// Until when answers are remembered; None: earlier lives may have given some.
+    leased_ms: Option<u64>,
+    /// Changes of the rules that wait for this, and their acknowledgements.
+    changes: Vec<(Token, String)>,
     next: u64,
     batches: HashMap<u64, Batch>,
     /// Approvals on their way to the journal, and whose answer each is.
@@ -52,7 +59,8 @@ pub(crate) struct Questions {
 impl Questions {
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         let held = self.held.iter().map(|(.., until_ms)| *until_ms);
-        self.batches.values().map(|batch| batch.until_ms).chain(held).min()
+        let change = self.leased_ms.filter(|_| !self.changes.is_empty());
+        self.batches.values().map(|batch| batch.until_ms).chain(held).chain(change).min()
     }
 }
 
@@ -72,17 +80,42 @@ impl Policy {
         if self.questions.batches.len() + self.questions.held.len() >= WAITING_MAX {
             return refuse(Word::Busy, format!("{WAITING_MAX} questions wait"));
         }
-        if !self.is_open {
+        if !self.is_open || self.is_changing() {
             self.questions.held.push((call.token, questions, call.now.mono_ms + WAIT_MS));
             return Verdict::Later;
         }
         self.decide(call.token, questions)
     }
 
+    /// Rules are on their way to the journal: what holds is not known.
+    fn is_changing(&self) -> bool {
+        self.ahead.generation() != self.state.generation()
+    }
+
+    /// Other rules hold from now on. Whose change it was hears so when nobody remembers the old ones.
+    pub(crate) fn changed(&mut self, token: Option<Token>, ack: &str) -> Verdict {
+        if !self.is_changing() {
+            self.release();
+        }
+        let leased_ms = *self.questions.leased_ms.get_or_insert(self.now.mono_ms + LEASE_MS);
+        match token {
+            Some(token) if leased_ms > self.now.mono_ms => {
+                self.questions.changes.push((token, ack.to_string()));
+                Verdict::Later
+            }
+            _ => Verdict::Ack(ack.to_string()),
+        }
+    }
+
     /// The journal is known, and takes records.
     pub(crate) fn open(&mut self, now: Now) {
         self.is_open = true;
         self.now = now;
+        self.questions.leased_ms.get_or_insert(now.mono_ms + LEASE_MS);
+        self.release();
+    }
+
+    fn release(&mut self) {
         for (token, questions, _) in std::mem::take(&mut self.questions.held) {
             match self.decide(token, questions) {
                 Verdict::Later => {}
@@ -128,13 +161,14 @@ impl Policy {
         Verdict::Later
     }
 
-    fn answer(&self, batch: &Batch) -> String {
+    fn answer(&mut self, batch: &Batch) -> String {
+        self.questions.leased_ms = Some(self.now.mono_ms + LEASE_MS);
         let words = batch.words.iter().enumerate().fold(String::new(), |mut out, (i, word)| {
             // Writing to a string does not fail.
             let _ = write!(out, " {i}={word}");
             out
         });
-        format!("OK GATE{words} gen={}", self.ahead.generation())
+        format!("OK GATE{words} gen={} lease_ms={LEASE_MS}", self.state.generation())
     }
 
     fn refused(&mut self, question: &Question, rule: String, reason: &str) {
@@ -166,6 +200,14 @@ impl Policy {
         for (_, batch) in self.questions.batches.drain() {
             let verdict = refuse(Word::Busy, "the journal is away".into());
             self.completions.push((batch.token, verdict));
+        }
+    }
+
+    /// Acknowledges what has waited for long enough.
+    pub(crate) fn forgotten(&mut self, now: Now) {
+        if self.questions.leased_ms.is_some_and(|at| at <= now.mono_ms) {
+            let changes = self.questions.changes.drain(..);
+            self.completions.extend(changes.map(|(token, ack)| (token, Verdict::Ack(ack))));
         }
     }
 

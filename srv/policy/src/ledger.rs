@@ -48,7 +48,7 @@ impl Ledger for Policy {
         }
     }
 
-    fn commit(&mut self, it: &Entry<Command>, ack: &str, _: Option<Token>) -> Verdict {
+    fn commit(&mut self, it: &Entry<Command>, ack: &str, token: Option<Token>) -> Verdict {
         if let Err(refused) = self.state.fold(&entry(it)) {
             // Better no gate than one that has forgotten what it let through.
             unreachable!("taken ahead of the journal, refused behind it: {refused:?}");
@@ -61,7 +61,10 @@ impl Ledger for Policy {
         if let Command::System(System::Consume(Consume { id, .. })) = it.command {
             self.taken(id, true);
         }
-        Verdict::Ack(ack.to_string())
+        match it.command {
+            Command::Policy(_) => self.changed(token, ack),
+            _ => Verdict::Ack(ack.to_string()),
+        }
     }
 
     fn roll_back(&mut self) {

@@ -97,6 +97,7 @@ impl Service for Policy {
 
     fn tick(&mut self, now: Now) {
         self.now = now;
+        self.forgotten(now);
         self.give_up(now);
     }
 

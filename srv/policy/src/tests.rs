@@ -100,7 +100,7 @@ fn approve(id: &str) -> String {
 fn each_question_has_its_word() {
     let mut desk = Desk::new();
     let questions = [("/queen/ctl", false), (TARGET, false), (TARGET, true), ("/host/x/wipe", false)];
-    assert_eq!(desk.ask(&questions), ack("OK GATE 0=pass 1=gated 2=policy 3=permission gen=0"));
+    assert_eq!(desk.ask(&questions), ack("OK GATE 0=pass 1=gated 2=policy 3=permission gen=0 lease_ms=200"));
     // Both refusals are put on record.
     assert_eq!(desk.turn(), 2);
     assert!(desk.journal.iter().all(|line| line.contains(r#""kind":"gate""#)), "{:?}", desk.journal);
@@ -113,12 +113,12 @@ fn an_approval_is_consumed_before_it_is_told_and_never_twice() {
     desk.give(ACTIONS, &approve("a-1")).unwrap();
     // Two questions at once, one approval.
     assert_eq!(desk.ask(&[(TARGET, true), (TARGET, true)]), Verdict::Later);
-    assert_eq!(desk.ask(&[(TARGET, true)]), ack("OK GATE 0=policy gen=0"));
+    assert_eq!(desk.ask(&[(TARGET, true)]), ack("OK GATE 0=policy gen=0 lease_ms=200"));
     assert_eq!(desk.answer(), None);
     desk.turn();
-    assert_eq!(desk.answer(), Some(ack("OK GATE 0=approved:a-1 1=policy gen=0")));
+    assert_eq!(desk.answer(), Some(ack("OK GATE 0=approved:a-1 1=policy gen=0 lease_ms=200")));
     assert_eq!(desk.policy.state.action("a-1").unwrap().progress.word(), "consumed");
-    assert_eq!(desk.ask(&[(TARGET, true)]), ack("OK GATE 0=policy gen=0"));
+    assert_eq!(desk.ask(&[(TARGET, true)]), ack("OK GATE 0=policy gen=0 lease_ms=200"));
     assert_eq!(desk.give(ACTIONS, &approve("a-1")), Err(Word::Permission));
     // The misuse is on record.
     desk.turn();
@@ -137,7 +137,7 @@ fn what_the_journal_does_not_take_lets_nothing_pass_and_uses_nothing_up() {
     assert_eq!(desk.ask(&[(TARGET, false)]), Verdict::Later);
     assert_eq!(desk.answer(), None);
     desk.policy.is_restored(desk.now);
-    assert_eq!(desk.answer(), Some(ack("OK GATE 0=gated gen=0")));
+    assert_eq!(desk.answer(), Some(ack("OK GATE 0=gated gen=0 lease_ms=200")));
     assert_eq!(desk.policy.state.action("a-1").unwrap().progress.word(), "queued");
 }
 
@@ -178,4 +178,25 @@ fn the_journal_alone_brings_everything_back() {
     // A record that says something else than what comes out is not passed over.
     let other = desk.journal[0].replace("OK APPROVE id=a-1", "OK APPROVE id=a-9");
     assert!(Policy::new(config()).replay(&other).is_err());
+}
+
+#[test]
+fn a_change_of_the_rules_is_acknowledged_when_nobody_remembers_the_old_ones() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.ask(&[("/queen/ctl", false)]), ack("OK GATE 0=pass gen=0 lease_ms=200"));
+    let set = r#"{"apply":{"id":"s","rules":[{"id":"r","target":"/queen/ctl","decision":"gate"}]}}"#;
+    let command = desk.policy.parse(POLICY, set).unwrap();
+    let who = Who::from_uname("queen", 7);
+    let entry = |seq| Entry { seq, ts_ms: 1000, who: &who, command: &command };
+    desk.policy.stage(&entry(0)).unwrap();
+    // What holds is not known until the journal has it.
+    assert_eq!(desk.ask(&[("/queen/ctl", false)]), Verdict::Later);
+    assert_eq!(desk.policy.commit(&entry(1), "OK APPLY seq=1", Some(Token::default())), Verdict::Later);
+    assert_eq!(desk.answer(), Some(ack("OK GATE 0=gated gen=1 lease_ms=200")));
+    assert_eq!(desk.answer(), None);
+    let at = desk.policy.deadline_ms().unwrap();
+    assert_eq!(at, desk.now.mono_ms + 200);
+    desk.policy.tick(Now { mono_ms: at, wall_ms: at });
+    assert_eq!(desk.answer(), Some(ack("OK APPLY seq=1")));
+    assert_eq!(desk.policy.deadline_ms(), None);
 }

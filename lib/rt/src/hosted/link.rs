@@ -13,6 +13,8 @@ use std::os::unix::net::UnixStream;
 const DEADLINE_MS: u64 = 5000;
 /// The longest answer that is read: a snapshot of all that the manifest's bounds allow is shorter.
 const ANSWER_MAX: usize = 64 << 20;
+/// The most bytes of one read: fewer are the last ones, as peers' files are read as they were opened.
+const READ_MAX: u32 = MSIZE_MAX - READ_OVERHEAD;
 /// The most bytes of one write.
 pub(crate) const WRITE_MAX: usize = (MSIZE_MAX - WRITE_OVERHEAD) as usize;
 const O_RDONLY: u32 = 0;
@@ -190,7 +192,7 @@ impl Link {
             }
         }
         if is_read {
-            self.send(call, &Tmsg::Read { fid, offset: 0, count: MSIZE_MAX - READ_OVERHEAD });
+            self.send(call, &Tmsg::Read { fid, offset: 0, count: READ_MAX });
         }
     }
 
@@ -231,10 +233,12 @@ impl Link {
             (Rmsg::Read { data }, Ok(read)) if read.len() + data.len() > ANSWER_MAX => {
                 call.answer = Err(Refusal::new(Word::TooBig, format!("longer than {ANSWER_MAX} bytes")));
             }
-            (Rmsg::Read { data }, Ok(read)) if !data.is_empty() => {
+            (Rmsg::Read { data }, Ok(read)) => {
                 read.extend_from_slice(data);
                 let offset = read.len() as u64;
-                return self.send(Some(at), &Tmsg::Read { fid, offset, count: MSIZE_MAX - READ_OVERHEAD });
+                if data.len() >= READ_MAX as usize {
+                    return self.send(Some(at), &Tmsg::Read { fid, offset, count: READ_MAX });
+                }
             }
             _ => {}
         }

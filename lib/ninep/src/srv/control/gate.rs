@@ -32,14 +32,21 @@ pub(super) struct Rules {
     /// The generation of what is known.
     generation: String,
     has_rule: BTreeMap<&'static str, bool>,
-    /// The last record before the question that is out, and before the last one that was answered.
-    asked_seq: u64,
+    /// The last record before the question that is out, and when it was asked.
+    asked: (u64, u64),
+    /// The last record before the last question that was answered.
     known_seq: u64,
+    /// Until when nobody has other rules acknowledged.
+    leased_ms: u64,
     /// The question to the journal.
     pub(super) out: Out,
 }
 
 impl Rules {
+    fn are_none(&self, path: &str) -> bool {
+        self.has_rule.get(path) == Some(&false)
+    }
+
     /// The gate has answered: what it said before of other generations is out of date.
     fn hear(&mut self, said: &str) {
         let generation = value_of(said, "gen").unwrap_or_default();
@@ -47,7 +54,10 @@ impl Rules {
             self.generation = generation.to_string();
             self.has_rule.clear();
         }
-        self.known_seq = self.asked_seq;
+        let (seq, asked_ms) = self.asked;
+        self.known_seq = seq;
+        let lease_ms = value_of(said, "lease_ms").and_then(|n| n.parse().ok()).unwrap_or(0);
+        self.leased_ms = asked_ms.saturating_add(lease_ms);
     }
 }
 
@@ -62,7 +72,11 @@ impl<S: Ledger> Control<S> {
         if self.gate_out.is_some() || self.gate_retry_ms.is_some() || self.rules.out.is_some() {
             return;
         }
-        while self.gate.front().is_some_and(|pending| pending.gate == Gate::Passed) {
+        let is_leased = self.now.mono_ms < self.rules.leased_ms;
+        let passes = |pending: &Pending<_>, this: &Self| {
+            pending.gate == Gate::Passed || is_leased && this.has_no_rule(pending)
+        };
+        while self.gate.front().is_some_and(|pending| passes(pending, self)) {
             let Some(pending) = self.gate.pop_front() else { break };
             self.stage(state, pending);
         }
@@ -82,7 +96,7 @@ impl<S: Ledger> Control<S> {
         }
         if self.asked > 0 {
             line.push_str("]\n");
-            self.rules.asked_seq = self.next_seq.saturating_sub(1);
+            self.rules.asked = (self.next_seq.saturating_sub(1), self.now.mono_ms);
             self.gate_out = self.ask(policy, "gate".into(), Op::Write(line.into_bytes()));
         }
     }
@@ -163,7 +177,7 @@ impl<S: Ledger> Control<S> {
     }
 
     fn has_no_rule(&self, pending: &Pending<S::Command>) -> bool {
-        pending.gate == Gate::Unknown && self.rules.has_rule.get(pending.path) == Some(&false)
+        pending.gate == Gate::Unknown && self.rules.are_none(pending.path)
     }
 
     /// The journal's answer: records, of which there may be more, or none.

@@ -463,3 +463,23 @@ fn commands_on_their_way_are_bounded() {
     let tags: Vec<u16> = (0..10).map(|_| desk.write("1")).collect();
     assert_eq!(desk.replies(), [(tags[8], Some(Word::Busy)), (tags[9], Some(Word::Busy))]);
 }
+
+#[test]
+fn a_file_without_a_rule_is_not_asked_about_again_while_that_is_promised() {
+    let mut desk = Desk::new(Some("audit"), Some("policy"));
+    desk.open("0");
+    let one = desk.write("1");
+    let ask = desk.requests();
+    desk.answer(&ask[0], Ok("OK GATE 0=pass gen=1 lease_ms=200\n"));
+    let append = desk.requests();
+    desk.answer(&append[0], Ok("OK APPEND seq=1 n=1\n"));
+    desk.now.mono_ms += 199;
+    let two = desk.write("2");
+    let append = desk.requests();
+    assert_eq!(append[0].path, "append");
+    desk.answer(&append[0], Ok("OK APPEND seq=2 n=1\n"));
+    desk.now.mono_ms += 1;
+    desk.write("3");
+    assert_eq!(desk.requests()[0].path, "gate");
+    assert_eq!(desk.replies(), [(one, None), (two, None)]);
+}
