@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use talk::Talk;
 use tests::{Hive, program, until};
 
+/// A client that says nothing for so long pings.
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// A hive with a TCP console, and that console's port.
 fn hive() -> (Hive, u16) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -67,9 +70,9 @@ fn a_script_says_the_same_on_every_way_in() {
     }
     let golden = fs::read_to_string(&path).unwrap();
     same("at the door", &golden, &in_process);
-    let talk = Talk::console(&local, None, &queen(), &mut |_| {}).unwrap();
+    let talk = Talk::console(&local, None, &queen(), SILENCE, &mut |_| {}).unwrap();
     same("on the socket", &golden, &transcript(talk, &script));
-    let talk = Talk::console(&remote, Some(token.trim()), &queen(), &mut |_| {}).unwrap();
+    let talk = Talk::console(&remote, Some(token.trim()), &queen(), SILENCE, &mut |_| {}).unwrap();
     same("over TCP", &golden, &transcript(talk, &script));
 
     let printed = hive.program("cohsh", &["--script", transcripts().join("session.coh").to_str().unwrap()]);
@@ -167,7 +170,7 @@ fn the_third_failure_locks_a_peer_out_and_the_log_names_it() {
     until("the lock is in the log", || hive.read("/log/queen.log").unwrap().contains(&line));
     // Who has the socket is somebody else.
     let local = Addr::Unix(hive.path("run/console"));
-    Talk::console(&local, None, &queen(), &mut |_| {}).unwrap();
+    Talk::console(&local, None, &queen(), SILENCE, &mut |_| {}).unwrap();
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn a_thousand_connections_and_slow_readers_disturb_nobody() {
     let (hive, _) = hive();
     let path = hive.path("run/console");
     let local = Addr::Unix(path.clone());
-    let mut first = Talk::console(&local, None, &queen(), &mut |_| {}).unwrap();
+    let mut first = Talk::console(&local, None, &queen(), SILENCE, &mut |_| {}).unwrap();
     let mut slow = UnixStream::connect(&path).unwrap();
     slow.set_nonblocking(true).unwrap();
     slow.write_all(b"attach queen\n").unwrap();
@@ -215,7 +218,7 @@ fn a_thousand_connections_and_slow_readers_disturb_nobody() {
 fn ping_is_answered_at_once_while_a_tail_runs() {
     let (hive, _) = hive();
     let local = Addr::Unix(hive.path("run/console"));
-    let mut talk = Talk::console(&local, None, &queen(), &mut |_| {}).unwrap();
+    let mut talk = Talk::console(&local, None, &queen(), SILENCE, &mut |_| {}).unwrap();
     talk.send("tail /log/queen.log", &mut |_| {}).unwrap();
     talk.wait(Duration::from_millis(200), &mut |_| {}).unwrap();
     let start = Instant::now();

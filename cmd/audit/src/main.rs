@@ -3,10 +3,9 @@
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
-use cohcmd::{HiveArgs, Out, Trouble};
+use cohcmd::{FollowArgs, HiveArgs, Out, Trouble};
 use journal::{Kind, Record};
 use std::process::ExitCode;
-use std::time::Duration;
 
 const JOURNAL: &str = "/audit/journal";
 
@@ -23,12 +22,8 @@ struct Args {
     /// Only commands to this file and below it; may be given several times
     #[arg(long, value_name = "PATH")]
     path: Vec<String>,
-    /// Go on with what is added
-    #[arg(short, long)]
-    follow: bool,
-    /// How often to look, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(250..=10_000))]
-    interval_ms: u64,
+    #[command(flatten)]
+    follow: FollowArgs,
     /// The records as they are
     #[arg(long)]
     json: bool,
@@ -38,8 +33,8 @@ struct Args {
 
 fn main() -> ExitCode {
     cohcmd::main(|args: Args, out: &mut Out| {
-        let every = args.follow.then(|| Duration::from_millis(args.interval_ms));
         let mut hive = args.hive.find()?;
+        let every = args.follow.every(&hive);
         cohcmd::lines(&mut hive, JOURNAL, every, out, |line, out| show(&args, line, out))
     })
 }

@@ -25,7 +25,7 @@ impl Asker {
         let outcome = Conn::dial_spec(&Addr::Unix(path), &who, Some(""));
         let mut conn = outcome.map_err(|error| match error {
             // Its socket is there, and nobody behind it.
-            DialError::Addr(_) => none(run),
+            DialError::Addr(_) | DialError::Connect { .. } => none(run),
             other => at(run.join("srv/init"))(other),
         })?;
         conn.set_deadline(ANSWER).map_err(at(run))?;

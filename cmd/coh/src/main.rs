@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+mod completion;
 mod ctl;
 mod detach;
 mod init;
@@ -63,6 +64,12 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         run: Option<PathBuf>,
     },
+    /// Print what a shell completes: eval "$(coh completion bash)"
+    Completion {
+        /// bash, elvish, fish, powershell or zsh
+        #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"], hide_possible_values = true)]
+        shell: String,
+    },
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -91,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Kill { server, signal, run } => {
             ("coh kill", place::run(run).and_then(|run| ask::kill(&run, &server, &signal)))
         }
+        Verb::Completion { shell } => ("coh completion", completion::print(&shell)),
         Verb::Other(words) => return other(&words),
     };
     match done {

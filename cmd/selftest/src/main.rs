@@ -30,11 +30,12 @@ struct Args {
 fn main() -> ExitCode {
     cohcmd::main(|args: Args, out: &mut Out| {
         let failed = |error: TalkError| Trouble::failed(error.to_string());
-        let mut talk = Place::of(&args.place)?.dial(&mut |_| {}).map_err(failed)?;
+        let (mut talk, recording) = Place::of(&args.place)?.begin(&mut |_| {})?;
         let no_mutate = if args.no_mutate { " --no-mutate" } else { "" };
         let line = format!("test --mode {} --json --timeout {}{no_mutate}", args.mode, args.timeout);
         let mut lines = Vec::new();
         talk.send(&line, &mut |line| lines.push(line.to_owned())).map_err(failed)?;
+        recording.map_or(Ok(()), |recording| recording.keep(&talk, out))?;
         let report = report(&lines)?;
         if args.json {
             out.json(&report)?;

@@ -4,48 +4,37 @@
 
 mod complete;
 mod person;
-mod record;
 
 use clap::Parser;
 use cohcmd::{Out, Trouble};
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use talk::{Place, PlaceArgs, Played, Talk, TalkError};
+use talk::{Place, PlaceArgs, Played, Recording, Talk, TalkError};
 
 /// Speaks a console's lines with a hive: at a door, or at a console
 #[derive(Parser)]
 #[command(name = "cohsh", version)]
 struct Args {
     /// A script of coh(5) to play; - is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "replay_trace")]
     script: Option<PathBuf>,
-    /// Record the conversation with a door there
-    #[arg(long, value_name = "FILE", conflicts_with = "console")]
-    record_trace: Option<PathBuf>,
-    /// Play a recorded conversation again, without a hive
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["record_trace", "script", "console", "door"])]
-    replay_trace: Option<PathBuf>,
     #[command(flatten)]
     place: PlaceArgs,
 }
 
 fn main() -> ExitCode {
     cohcmd::main(|args: Args, out: &mut Out| {
-        if let Some(path) = &args.replay_trace {
-            return record::replay(path, out);
-        }
         let place = Place::of(&args.place)?;
-        let record = args.record_trace.as_deref();
+        if let Some(path) = &args.place.hive.replay_trace {
+            let mut printer = Printer::new(out);
+            let played = talk::replay(path, &mut |line| printer.line(line));
+            return printer.done.and(played);
+        }
         match &args.script {
-            Some(path) => play(path, &place, record, out),
-            None if std::io::stdin().is_terminal() => match record {
-                None => person::converse(&place, out),
-                Some(_) => {
-                    Err(Trouble::Usage("--record-trace: with --script, or with lines from a pipe".into()))
-                }
-            },
-            None => lines(&place, record, out),
+            Some(path) => play(path, &place, out),
+            None if std::io::stdin().is_terminal() => person::converse(&place, out),
+            None => lines(&place, out),
         }
     })
 }
@@ -73,7 +62,7 @@ impl<'a> Printer<'a> {
     }
 }
 
-fn play(path: &PathBuf, place: &Place, record: Option<&Path>, out: &mut Out) -> Result<(), Trouble> {
+fn play(path: &Path, place: &Place, out: &mut Out) -> Result<(), Trouble> {
     let name = path.display().to_string();
     let text =
         if name == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
@@ -81,10 +70,10 @@ fn play(path: &PathBuf, place: &Place, record: Option<&Path>, out: &mut Out) -> 
     // A script that is none is refused before anything is dialled.
     console::Script::new(&text).map_err(|e| Trouble::failed(format!("{name}: {e}")))?;
     let mut printer = Printer::new(out);
-    let mut talk = record::dial(place, record, &mut |line| printer.line(line))?;
+    let (mut talk, recording) = place.begin(&mut |line| printer.line(line))?;
     let played = talk::play(&text, &mut talk, &mut |_| {}, &mut |line| printer.line(line));
     printer.done?;
-    record::keep(place, record, &talk, printer.out)?;
+    keep(recording, &talk, printer.out)?;
     match played.map_err(trouble)? {
         Played::Passed => Ok(()),
         Played::Failed(why) => Err(Trouble::failed(format!("{name}: {why}"))),
@@ -92,9 +81,9 @@ fn play(path: &PathBuf, place: &Place, record: Option<&Path>, out: &mut Out) -> 
 }
 
 /// Lines of a pipe, and their answers.
-fn lines(place: &Place, record: Option<&Path>, out: &mut Out) -> Result<(), Trouble> {
+fn lines(place: &Place, out: &mut Out) -> Result<(), Trouble> {
     let mut printer = Printer::new(out);
-    let mut talk = record::dial(place, record, &mut |line| printer.line(line))?;
+    let (mut talk, recording) = place.begin(&mut |line| printer.line(line))?;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Trouble::failed(format!("standard input: {e}")))?;
         if line.trim().is_empty() {
@@ -105,7 +94,12 @@ fn lines(place: &Place, record: Option<&Path>, out: &mut Out) -> Result<(), Trou
             break;
         }
     }
-    record::keep(place, record, &talk, printer.out)
+    keep(recording, &talk, printer.out)
+}
+
+/// Writes what was recorded.
+fn keep(recording: Option<Recording>, talk: &Talk, out: &mut Out) -> Result<(), Trouble> {
+    recording.map_or(Ok(()), |recording| recording.keep(talk, out))
 }
 
 fn one(talk: &mut Talk, line: &str, printer: &mut Printer) -> Result<(), Trouble> {

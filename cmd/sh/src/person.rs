@@ -1,16 +1,19 @@
 //! At a terminal: line editing, history, completion; a lost connection is made again.
 
 use crate::complete::{Completion, Shared};
-use crate::{Printer, trouble};
+use crate::{Printer, keep};
 use cohcmd::{Out, Trouble};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use talk::{Place, Talk, TalkError};
+use talk::{Place, Recording, Talk, TalkError};
 
 const PROMPT: &str = "coh> ";
 const HISTORY_MAX: usize = 1000;
@@ -24,7 +27,8 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// Converses until `quit` or the end of input.
 pub(crate) fn converse(place: &Place, out: &mut Out) -> Result<(), Trouble> {
     let mut printer = Printer::new(out);
-    let talk: Shared = Arc::new(Mutex::new(Some(dial(place, &mut printer).map_err(trouble)?)));
+    let (begun, recording) = place.begin(&mut |line| show(&mut printer, line))?;
+    let talk: Shared = Arc::new(Mutex::new(Some(begun)));
     flush(&mut printer)?;
     let config = Config::builder()
         .completion_type(CompletionType::List)
@@ -40,6 +44,7 @@ pub(crate) fn converse(place: &Place, out: &mut Out) -> Result<(), Trouble> {
     }
     let cared_for = Arc::clone(&talk);
     std::thread::spawn(move || care(&cared_for));
+    let mut person = Person { place, printer, recording, interrupt: Interrupt::new()? };
     let mut next: Option<String> = None;
     loop {
         let line = match next.take() {
@@ -60,7 +65,7 @@ pub(crate) fn converse(place: &Place, out: &mut Out) -> Result<(), Trouble> {
             let _ = editor.add_history_entry(line);
         }
         let mut talk = talk.lock().unwrap_or_else(PoisonError::into_inner);
-        next = one(&mut talk, line, place, &mut printer)?;
+        next = person.one(&mut talk, line)?;
         if line == "quit" {
             break;
         }
@@ -72,7 +77,7 @@ pub(crate) fn converse(place: &Place, out: &mut Out) -> Result<(), Trouble> {
         // A history that cannot be kept is no reason to complain.
         let _ = editor.save_history(path);
     }
-    Ok(())
+    person.keep(talk.lock().unwrap_or_else(PoisonError::into_inner).as_ref())
 }
 
 fn said(error: ReadlineError) -> Trouble {
@@ -98,10 +103,6 @@ fn care(talk: &Shared) {
     }
 }
 
-fn dial(place: &Place, printer: &mut Printer) -> Result<Talk, TalkError> {
-    place.dial(&mut |line| show(printer, line))
-}
-
 /// A line in the colour of what it is, on a terminal.
 fn show(printer: &mut Printer, line: &str) {
     let is_terminal = printer.out.is_terminal();
@@ -117,75 +118,136 @@ fn flush(printer: &mut Printer) -> Result<(), Trouble> {
     printer.out.flush()
 }
 
-/// One line and its answer; where that is a tail, until the person types again: then that is the next.
-fn one(
-    talk: &mut Option<Talk>,
-    line: &str,
-    place: &Place,
-    printer: &mut Printer,
-) -> Result<Option<String>, Trouble> {
-    let done = match talk {
-        Some(talk) => talk.send(line, &mut |line| show(printer, line)).map(|()| talk.is_following()),
-        None => Err(TalkError::Lost("there is no connection".into())),
-    };
-    flush(printer)?;
-    match done {
-        Ok(false) => Ok(None),
-        Ok(true) => follow(talk, place, printer),
-        Err(error) => {
-            printer.out.note(&error.to_string())?;
-            *talk = None;
+/// ^C: it ends a tail that is shown, and else the shell, as it does any program.
+struct Interrupt {
+    came: Arc<AtomicBool>,
+    ends_shell: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    fn new() -> Result<Interrupt, Trouble> {
+        let (came, ends_shell) = (Arc::<AtomicBool>::default(), Arc::new(AtomicBool::new(true)));
+        let failed = |e: std::io::Error| Trouble::failed(format!("signals: {e}"));
+        flag::register_conditional_default(SIGINT, Arc::clone(&ends_shell)).map_err(failed)?;
+        flag::register(SIGINT, Arc::clone(&came)).map_err(failed)?;
+        Ok(Interrupt { came, ends_shell })
+    }
+
+    fn begin(&self) {
+        self.came.store(false, Ordering::SeqCst);
+        self.ends_shell.store(false, Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.ends_shell.store(true, Ordering::SeqCst);
+    }
+
+    fn has_come(&self) -> bool {
+        self.came.load(Ordering::SeqCst)
+    }
+}
+
+/// Who types, and what is shown to him.
+struct Person<'a> {
+    place: &'a Place,
+    printer: Printer<'a>,
+    recording: Option<Recording>,
+    interrupt: Interrupt,
+}
+
+impl Person<'_> {
+    /// One line and its answer; where that is a tail, until the person types again: then that is the next.
+    fn one(&mut self, talk: &mut Option<Talk>, line: &str) -> Result<Option<String>, Trouble> {
+        let Some(open) = talk else {
+            self.printer.out.note("there is no connection")?;
             if line != "quit" {
-                *talk = again(place, printer)?;
+                *talk = self.again()?;
             }
-            Ok(None)
-        }
-    }
-}
-
-fn again(place: &Place, printer: &mut Printer) -> Result<Option<Talk>, Trouble> {
-    for ms in BACK_OFF_MS {
-        std::thread::sleep(Duration::from_millis(ms));
-        match dial(place, printer) {
-            Ok(talk) => {
-                flush(printer)?;
-                printer.out.note("connected again; the last line was not repeated")?;
-                return Ok(Some(talk));
-            }
-            Err(error) => printer.out.note(&error.to_string())?,
-        }
-    }
-    Ok(None)
-}
-
-fn follow(talk: &mut Option<Talk>, place: &Place, printer: &mut Printer) -> Result<Option<String>, Trouble> {
-    printer.out.note("following; Enter ends it")?;
-    loop {
-        let Some(open) = talk else { return Ok(None) };
-        let waited = open.wait(GLANCE, &mut |line| show(printer, line));
-        flush(printer)?;
-        if let Err(error) = waited {
-            printer.out.note(&error.to_string())?;
-            *talk = again(place, printer)?;
             return Ok(None);
-        }
-        if !has_input() {
-            continue;
-        }
-        let mut line = String::new();
-        let n = std::io::stdin().read_line(&mut line);
-        let line = line.trim().to_owned();
-        if n.is_ok_and(|n| n > 0) && !line.is_empty() {
-            return Ok(Some(line));
-        }
-        // An empty line ends a tail, and is then told off.
-        let _ = open.send("", &mut |line| {
-            if !line.starts_with("ERR LINE") {
-                show(printer, line);
+        };
+        let done = open.send(line, &mut |line| show(&mut self.printer, line)).map(|()| open.is_following());
+        flush(&mut self.printer)?;
+        match done {
+            Ok(false) => Ok(None),
+            Ok(true) => {
+                self.interrupt.begin();
+                let next = self.follow(talk);
+                self.interrupt.end();
+                next
             }
-        });
-        flush(printer)?;
-        return Ok(None);
+            Err(error) => {
+                self.lost(talk, &error, line != "quit")?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The connection has ended: what was recorded of it is kept, and it is made again.
+    fn lost(&mut self, talk: &mut Option<Talk>, why: &TalkError, is_wanted: bool) -> Result<(), Trouble> {
+        self.printer.out.note(&why.to_string())?;
+        self.keep(talk.as_ref())?;
+        *talk = None;
+        if is_wanted {
+            *talk = self.again()?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, talk: Option<&Talk>) -> Result<(), Trouble> {
+        match talk {
+            Some(talk) => keep(self.recording.take(), talk, self.printer.out),
+            None => Ok(()),
+        }
+    }
+
+    fn again(&mut self) -> Result<Option<Talk>, Trouble> {
+        for ms in BACK_OFF_MS {
+            std::thread::sleep(Duration::from_millis(ms));
+            match self.place.dial(&mut |line| show(&mut self.printer, line)) {
+                Ok(talk) => {
+                    flush(&mut self.printer)?;
+                    self.printer.out.note("connected again; the last line was not repeated")?;
+                    return Ok(Some(talk));
+                }
+                // Another hive than it was: that does not pass.
+                Err(TalkError::Policy(why)) => return Err(Trouble::failed(why)),
+                Err(error) => self.printer.out.note(&error.to_string())?,
+            }
+        }
+        self.printer.out.note("given up; the next line tries again")?;
+        Ok(None)
+    }
+
+    fn follow(&mut self, talk: &mut Option<Talk>) -> Result<Option<String>, Trouble> {
+        self.printer.out.note("following; Enter or ^C ends it")?;
+        loop {
+            let Some(open) = talk else { return Ok(None) };
+            let waited = open.wait(GLANCE, &mut |line| show(&mut self.printer, line));
+            flush(&mut self.printer)?;
+            if let Err(error) = waited {
+                self.lost(talk, &error, true)?;
+                return Ok(None);
+            }
+            if !self.interrupt.has_come() {
+                if !has_input() {
+                    continue;
+                }
+                let mut line = String::new();
+                let n = std::io::stdin().read_line(&mut line);
+                let line = line.trim().to_owned();
+                if n.is_ok_and(|n| n > 0) && !line.is_empty() {
+                    return Ok(Some(line));
+                }
+            }
+            // An empty line ends a tail, and is then told off.
+            let ended = open.send("", &mut |line| {
+                if !line.starts_with("ERR LINE") {
+                    show(&mut self.printer, line);
+                }
+            });
+            flush(&mut self.printer)?;
+            return ended.or_else(|error| self.lost(talk, &error, true)).map(|()| None);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a command is told which hive, and as whom (spec 13.2).
 
-use crate::door::Door;
+use crate::enter;
 use crate::hive::Hive;
 use crate::mount::Mount;
 use crate::trouble::Trouble;
@@ -10,6 +10,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The options that every command shares.
 #[derive(Args, Debug, Clone, Default)]
@@ -30,6 +31,32 @@ pub struct HiveArgs {
     /// The subject to attach as [the ticket's]
     #[arg(long, global = true, conflicts_with = "ns")]
     pub subject: Option<String>,
+    /// Record the conversation with the door there
+    #[arg(long, value_name = "FILE", global = true, hide_short_help = true, conflicts_with = "ns")]
+    pub record_trace: Option<PathBuf>,
+    /// Have a recorded conversation again, without a hive
+    #[arg(long, value_name = "FILE", global = true, hide_short_help = true,
+          conflicts_with_all = ["ns", "door", "ticket", "role", "subject", "record_trace"])]
+    pub replay_trace: Option<PathBuf>,
+}
+
+/// The options of a command that may go on with what is added.
+#[derive(Args, Debug, Clone, Copy, Default)]
+pub struct FollowArgs {
+    /// Go on with what is added
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How often to look, in milliseconds [1000, or what the hive says]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(250..=10_000))]
+    pub interval_ms: Option<u64>,
+}
+
+impl FollowArgs {
+    /// How often to look, if at all: what was asked for, else what the hive asks of its clients.
+    pub fn every(&self, hive: &Hive) -> Option<Duration> {
+        let every = self.interval_ms.map_or_else(|| hive.policy().tail_poll(), Duration::from_millis);
+        self.follow.then_some(every)
+    }
 }
 
 /// Where a hive is.
@@ -41,11 +68,15 @@ pub(crate) enum Place {
 }
 
 impl HiveArgs {
-    /// Finds the hive and opens a session: an option before its variable, a mount before a door.
+    /// Finds the hive and opens a session: an option before its variable, a mount before a door. A trace
+    /// that is played stands for all of them.
     pub fn find(&self) -> Result<Hive, Trouble> {
+        if let Some(file) = &self.replay_trace {
+            return Ok(Hive::at_door(enter::at_recording(file)?));
+        }
         match self.place(variable)? {
-            Place::Mount(dir) => Ok(Hive::on_mount(Mount::new(dir)?)),
-            Place::Door(addr) => Ok(Hive::at_door(Door::dial(&addr, self)?)),
+            Place::Mount(dir) => Hive::on_mount(Mount::new(dir)?),
+            Place::Door(addr) => Ok(Hive::at_door(enter::at_door(&addr, self)?)),
             Place::Default(run) => {
                 let door = run.join("door");
                 if !door.exists() {
@@ -54,7 +85,7 @@ impl HiveArgs {
                         "no hive at {run}; start one with: coh up, or name one with --ns or --door"
                     )));
                 }
-                Ok(Hive::at_door(Door::dial(&local_door(&run), self)?))
+                Ok(Hive::at_door(enter::at_door(&local_door(&run), self)?))
             }
         }
     }
@@ -90,6 +121,13 @@ impl HiveArgs {
                 return Err(Trouble::Usage(format!(
                     "--ticket, --role and --subject are for a door; {} (from $COH_NS) is a mount, whose \
                      session is there already: name a door with --door, or unset COH_NS",
+                    Path::new(&dir).display()
+                )));
+            }
+            if self.record_trace.is_some() {
+                return Err(Trouble::Usage(format!(
+                    "--record-trace: {} (from $COH_NS) is a mount, where no 9P is to be heard; name a door \
+                     with --door, or unset COH_NS",
                     Path::new(&dir).display()
                 )));
             }
@@ -139,7 +177,7 @@ pub fn ticket(file: Option<&Path>) -> Result<String, Trouble> {
 }
 
 /// An environment variable that says something.
-fn variable(name: &str) -> Option<OsString> {
+pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 

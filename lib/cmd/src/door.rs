@@ -1,10 +1,9 @@
 //! The hive at a door: a session of the command's own.
 
-use crate::args::HiveArgs;
 use crate::hive::{Access, Entry, Stat};
 use crate::mount::is_a_directory;
 use crate::trouble::{Errstr, Trouble};
-use ninep::dial::{Addr, Conn, DialError, Listing, WINDOW};
+use ninep::dial::{Conn, DialError, Listing, WINDOW};
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{Attr, Names, QTDIR, Qid, Rmsg, Tmsg, decode_r};
 use std::time::{Duration, Instant};
@@ -36,32 +35,8 @@ pub(crate) struct Fid {
 }
 
 impl Door {
-    pub(crate) fn dial(addr: &str, args: &HiveArgs) -> Result<Self, Trouble> {
-        let who = args.credentials()?;
-        let (role, has_ticket) = (who.role.clone(), !who.ticket.is_empty());
-        let at: Addr = addr.parse().map_err(|e: DialError| Trouble::Usage(e.to_string()))?;
-        let conn = Conn::dial(&at, &who).map_err(|e| match e {
-            DialError::Refused(Refusal { word: Word::Permission, .. }) if !has_ticket => Trouble::refused(
-                addr,
-                Word::Permission,
-                format!("{} needs a ticket here: give one with --ticket FILE", who.uname()),
-            ),
-            DialError::Refused(Refusal { word: Word::Permission, .. }) => Trouble::refused(
-                addr,
-                Word::Permission,
-                format!("the ticket does not admit {} here; see: cohticket show", who.uname()),
-            ),
-            DialError::Refused(refusal) => Trouble::refused(addr, refusal.word, refusal.detail),
-            DialError::Io(e) if nobody_listens(&e) => {
-                Trouble::failed(format!("{addr}: no hive listens there; start one with: coh up"))
-            }
-            other => {
-                let why = other.to_string();
-                let is_named = why.starts_with(addr);
-                Trouble::failed(if is_named { why } else { format!("{addr}: {why}") })
-            }
-        })?;
-        Ok(Door { conn, addr: addr.to_owned(), role })
+    pub(crate) fn new(conn: Conn, addr: String, role: String) -> Self {
+        Door { conn, addr, role }
     }
 
     pub(crate) fn place(&self) -> &str {
@@ -339,8 +314,4 @@ fn stat_of(qid: Qid, attr: &Attr) -> Stat {
 fn decoded(answer: &Answer) -> Result<Rmsg<'_>, Refusal> {
     let frame = answer.as_ref().map_err(Clone::clone)?;
     decode_r(frame).map(|(_, reply)| reply).map_err(|_| Refusal::new(Word::Invalid, "the reply is malformed"))
-}
-
-fn nobody_listens(e: &std::io::Error) -> bool {
-    matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
 }

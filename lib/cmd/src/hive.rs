@@ -1,8 +1,10 @@
 //! A session with a hive: the same operations and the same answers, whether over a mount or a door.
 
 use crate::door::{Door, Fid};
+use crate::enter::Entered;
 use crate::mount::Mount;
 use crate::path::{clean, join};
+use crate::policy::Policy;
 use crate::run::Out;
 use crate::trouble::{Errstr, Trouble};
 use ninep::refusal::Word;
@@ -17,6 +19,9 @@ const READ_MAX: usize = 8192 - 11;
 /// A session.
 pub struct Hive {
     back: Back,
+    policy: Policy,
+    /// Is there a hive, in whose time we wait? A recording's is over.
+    is_live: bool,
 }
 
 enum Back {
@@ -136,12 +141,40 @@ impl File {
 }
 
 impl Hive {
-    pub(crate) fn on_mount(mount: Mount) -> Self {
-        Hive { back: Back::Mount(mount) }
+    pub(crate) fn on_mount(mount: Mount) -> Result<Self, Trouble> {
+        let policy = Policy::of_mount()?;
+        if policy.is_of_a_hive() {
+            // What the mount's role does not see is not known.
+            policy.check(&mount.place(), &mount.version().unwrap_or_default())?;
+        }
+        Ok(Hive { back: Back::Mount(mount), policy, is_live: true })
     }
 
-    pub(crate) fn at_door(door: Door) -> Self {
-        Hive { back: Back::Door(Box::new(door)) }
+    pub(crate) fn at_door(entered: Entered) -> Self {
+        let Entered { conn, place, role, policy, is_played } = entered;
+        let door = Door::new(conn, place, role);
+        Hive { back: Back::Door(Box::new(door)), policy, is_live: !is_played }
+    }
+
+    /// What the hive asks of its clients.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Does what is safe to repeat, again after a wait where its server is saturated or being restarted.
+    fn patiently<T>(&mut self, mut ask: impl FnMut(&mut Back) -> Result<T, Trouble>) -> Result<T, Trouble> {
+        let mut waits = self.policy.waits();
+        loop {
+            let done = ask(&mut self.back);
+            match (&done, waits.next()) {
+                (Err(trouble), Some(wait)) if trouble.word() == Some(Word::Busy) => {
+                    if self.is_live {
+                        std::thread::sleep(wait);
+                    }
+                }
+                _ => return done.map_err(|trouble| self.explain(trouble)),
+            }
+        }
     }
 
     /// Does the session end with this command? On a mount it does not.
@@ -160,21 +193,19 @@ impl Hive {
     /// Mode, size and qid.
     pub fn stat(&mut self, path: &str) -> Result<Stat, Trouble> {
         let path = clean(path)?;
-        let stat = match &mut self.back {
+        self.patiently(|back| match back {
             Back::Mount(mount) => mount.stat(&path),
             Back::Door(door) => door.stat(&path),
-        };
-        stat.map_err(|trouble| self.explain(trouble))
+        })
     }
 
     /// A directory's entries, sorted.
     pub fn list(&mut self, path: &str) -> Result<Vec<Entry>, Trouble> {
         let path = clean(path)?;
-        let entries = match &mut self.back {
+        let mut entries = self.patiently(|back| match back {
             Back::Mount(mount) => mount.list(&path),
             Back::Door(door) => door.list(&path),
-        };
-        let mut entries = entries.map_err(|trouble| self.explain(trouble))?;
+        })?;
         entries.sort();
         Ok(entries)
     }
@@ -193,11 +224,11 @@ impl Hive {
     /// Opens a file.
     pub fn open(&mut self, path: &str, access: Access) -> Result<File, Trouble> {
         let path = clean(path)?;
-        let handle = match &mut self.back {
+        // Nothing happens by an open alone.
+        let handle = self.patiently(|back| match back {
             Back::Mount(mount) => mount.open(&path, access).map(Handle::Mount),
             Back::Door(door) => door.open(&path, access).map(Handle::Door),
-        };
-        let handle = handle.map_err(|trouble| self.explain(trouble))?;
+        })?;
         Ok(File { path, offset: 0, has_more: false, handle })
     }
 
@@ -205,16 +236,15 @@ impl Hive {
     pub fn read(&mut self, file: &mut File, buf: &mut Vec<u8>) -> Result<(), Trouble> {
         buf.clear();
         let File { path, offset, has_more, handle } = file;
-        let read = match (&mut self.back, handle) {
+        // One read shows whether there is much; if so the next asks for a window of them.
+        let window = if *has_more { 16 } else { 1 };
+        self.patiently(|back| match (back, &mut *handle) {
             (Back::Mount(mount), Handle::Mount(open)) => mount.read(path, open, *offset, READ_MAX, buf),
             (Back::Door(door), Handle::Door(fid)) => {
-                // One read shows whether there is much; if so the next asks for a window of them.
-                let window = if *has_more { 16 } else { 1 };
                 door.read(path, fid, *offset, READ_MAX as u32, window, buf)
             }
             _ => Err(Trouble::refused(path.clone(), Word::Closed, "")),
-        };
-        read.map_err(|trouble| self.explain(trouble))?;
+        })?;
         file.has_more = buf.len() >= READ_MAX;
         file.offset += buf.len() as u64;
         Ok(())
@@ -334,8 +364,9 @@ impl Hive {
         let mut done = Ok(());
         for (i, line) in lines.enumerate() {
             let written = line.and_then(|mut line| {
+                let is_repeatable = has_idempotency_key(&line);
                 line.push('\n');
-                self.write(&mut file, line.as_bytes())
+                self.write_line(&mut file, line.as_bytes(), is_repeatable)
             });
             if written.is_err() {
                 done = if i > 0 { written.map_err(|trouble| number(trouble, i + 1)) } else { written };
@@ -356,6 +387,21 @@ impl Hive {
         }
         self.close(file);
         done
+    }
+
+    /// A line that the hive knows again has no second effect, and is tried again like a read.
+    fn write_line(&mut self, file: &mut File, line: &[u8], is_repeatable: bool) -> Result<(), Trouble> {
+        let mut waits = self.policy.waits();
+        loop {
+            match (self.write(file, line), waits.next()) {
+                (Err(trouble), Some(wait)) if is_repeatable && trouble.word() == Some(Word::Busy) => {
+                    if self.is_live {
+                        std::thread::sleep(wait);
+                    }
+                }
+                (written, _) => return written,
+            }
+        }
     }
 
     fn acknowledge(
@@ -389,6 +435,12 @@ impl Hive {
             None => trouble,
         }
     }
+}
+
+/// Is it a command in an envelope with an id and a key of its own (spec 4.1)?
+fn has_idempotency_key(line: &str) -> bool {
+    let names = |key: &str| serde_json::from_str::<serde_json::Value>(line).is_ok_and(|v| v[key].is_string());
+    line.contains("idempotency_key") && names("id") && names("idempotency_key")
 }
 
 /// Says which of several lines it was.

@@ -1,31 +1,37 @@
 //! What a command stands on: find the hive, open, read, write, tail, report (spec 13.2).
 //!
 //! Guarantees: an operation on a mount and on a door behaves, prints and fails alike; nothing is tried
-//! twice behind the user's back; a path never leaves the hive. Knows no server's files but two that
-//! every session has, `/proc/9p/self/errstr` and `/proc/9p/self/ns`.
+//! twice but what has no second effect; a path never leaves the hive. Knows no server's files but what
+//! every session has, `/proc/9p/self/{errstr,ns}`, and `/proc/version`, to tell one hive from another.
 #![forbid(unsafe_code)]
 
 mod args;
+mod completion;
 mod door;
+mod enter;
 mod fields;
 mod hive;
 mod mount;
 mod object;
 mod path;
 mod points;
+mod policy;
 mod run;
 mod secret;
 mod spaces;
 mod tail;
+mod trace;
 mod trouble;
 
-pub use args::{HiveArgs, data_dir, door_address, run_dir, ticket};
+pub use args::{FollowArgs, HiveArgs, data_dir, door_address, run_dir, ticket};
+pub use completion::COMPLETION;
 pub use fields::{Record, columns, mode_string, table};
 pub use hive::{Access, Entry, File, Hive, LINE_MAX, NodeKind, Stat};
 pub use ninep::refusal::Word;
 pub use object::object;
 pub use path::clean;
 pub use points::{Life, MountPoint, life, mount_path, mount_points, mounted_at, unmount};
+pub use policy::{Policy, fingerprint};
 pub use run::{Out, arguments, main};
 pub use secret::secret;
 pub use serde_json;

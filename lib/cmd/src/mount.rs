@@ -132,6 +132,11 @@ impl Mount {
         file.metadata().map(|meta| meta.len()).map_err(|e| self.trouble(path, &e))
     }
 
+    /// What the hive says of itself.
+    pub(crate) fn version(&self) -> Option<String> {
+        fs::read_to_string(self.real("/proc/version")).ok()
+    }
+
     /// The session's last refusal; the mount's processes share it.
     pub(crate) fn errstr(&self) -> Option<String> {
         fs::read_to_string(self.real("/proc/9p/self/errstr")).ok()

@@ -1,5 +1,7 @@
 //! The frame around every command: arguments, output, complaints, the exit status.
 
+use crate::completion;
+use crate::trace;
 use crate::trouble::Trouble;
 use clap::Parser;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
@@ -10,6 +12,8 @@ pub struct Out {
     name: String,
     stdout: BufWriter<StdoutLock<'static>>,
     has_failed: bool,
+    /// What was last said beside the output.
+    last_note: String,
 }
 
 impl Out {
@@ -50,6 +54,7 @@ impl Out {
         let flushed = self.flush();
         // Nobody is left to hear that standard error is closed.
         let _ = writeln!(io::stderr(), "{}: {what}", self.name);
+        what.clone_into(&mut self.last_note);
         flushed
     }
 
@@ -69,6 +74,9 @@ fn stdout_trouble(e: io::Error) -> Trouble {
 /// The arguments of a program that does not go through [`main`]; else the status to end with: 0 where help
 /// was asked for, 2 for a usage error.
 pub fn arguments<A: Parser>() -> Result<A, ExitCode> {
+    if let Some(status) = completion::answer::<A>(std::env::args_os().skip(1)) {
+        return Err(status);
+    }
     A::try_parse().map_err(|usage| {
         // Nothing to do where even that cannot be written.
         let _ = usage.print();
@@ -79,11 +87,26 @@ pub fn arguments<A: Parser>() -> Result<A, ExitCode> {
 /// Parses the arguments, runs the command, reports, and gives the exit status: 0 done, 1 refused or
 /// failed, 2 usage. A reader that closes our output early (`| head`) is no failure.
 pub fn main<A: Parser>(run: impl FnOnce(A, &mut Out) -> Result<(), Trouble>) -> ExitCode {
-    let args = A::parse();
+    let args: A = match arguments() {
+        Ok(args) => args,
+        Err(status) => return status,
+    };
     let name = A::command().get_name().to_owned();
-    let mut out =
-        Out { name, stdout: BufWriter::with_capacity(1 << 16, io::stdout().lock()), has_failed: false };
-    let done = run(args, &mut out).and_then(|()| out.flush());
+    let mut out = Out {
+        name,
+        stdout: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+        has_failed: false,
+        last_note: String::new(),
+    };
+    let mut done = run(args, &mut out).and_then(|()| out.flush());
+    // A trace ends with the command, however that ended; what is wrong with the command comes first.
+    match trace::finish() {
+        Ok(None) => {}
+        Ok(Some(remark)) => done = done.and(out.note(&remark)),
+        // What broke off the command was said by it.
+        Err(trouble) if trouble.to_string() == out.last_note => {}
+        Err(trouble) => done = done.and(Err(trouble)),
+    }
     let status = match done {
         Ok(()) => u8::from(out.has_failed),
         Err(Trouble::Quiet) => u8::from(out.has_failed),

@@ -16,6 +16,7 @@ use toml::{Table, Value};
 use crate::{Fingerprint, Listener, Manifest};
 
 mod check;
+mod client;
 pub mod keys;
 mod names;
 mod output;
@@ -24,7 +25,7 @@ mod read;
 pub mod served;
 pub mod tables;
 
-pub use output::ClientConfig;
+pub use client::ClientConfig;
 pub use problem::Problem;
 use read::{Lines, Read};
 

@@ -13,7 +13,7 @@ pub use conn::{Conn, Listed, Stat};
 pub use error::DialError;
 pub use listing::Listing;
 pub use shared::SharedConn;
-pub use stream::Stream;
+pub use stream::{Stream, Transport};
 
 use std::time::Duration;
 

@@ -14,6 +14,8 @@ pub enum TalkError {
     Silent,
     /// A trace that is none, or that does not play as it was recorded.
     Trace(String),
+    /// The client policy is another hive's; a sentence.
+    Policy(String),
     /// The peer does not speak the console's grammar.
     Protocol(&'static str),
 }
@@ -22,7 +24,7 @@ impl fmt::Display for TalkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TalkError::Refused(line) => write!(f, "refused: {line}"),
-            TalkError::Lost(why) => f.write_str(why),
+            TalkError::Lost(why) | TalkError::Policy(why) => f.write_str(why),
             TalkError::Trace(why) => write!(f, "the trace: {why}"),
             TalkError::Silent => f.write_str("no answer within a minute"),
             TalkError::Protocol(what) => write!(f, "the peer is no console: {what}"),

@@ -4,24 +4,31 @@
 //! the same lines; a peer that goes silent or speaks wrongly is an error, not a wait for ever.
 #![forbid(unsafe_code)]
 
+mod alive;
+mod codec;
 mod console_end;
 mod door_end;
 mod error;
 mod place;
+mod record;
 mod script;
+mod serial;
 mod tap;
+mod trace_end;
 mod wire;
 
 pub use error::TalkError;
 pub use place::{Place, PlaceArgs};
+pub use record::{Recording, replay};
 pub use script::{Played, play};
-pub use tap::replay;
 
 use console::{END, Response, Verb};
 use console_end::ConsoleEnd;
 use door_end::DoorEnd;
 use ninep::dial::{Addr, Credentials};
+use std::path::Path;
 use std::time::{Duration, Instant};
+use trace_end::TraceEnd;
 
 /// How long a console may leave a line without any answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -29,6 +36,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 enum End {
     Door(Box<DoorEnd>),
     Console(Box<ConsoleEnd>),
+    Trace(Box<TraceEnd>),
 }
 
 /// A conversation.
@@ -65,24 +73,42 @@ impl Talk {
     pub fn trace(&self, manifest: &str) -> Option<(Vec<u8>, bool)> {
         match &self.end {
             End::Door(end) => end.tap().map(|tap| (tap.file(manifest), !tap.is_full())),
-            End::Console(_) => None,
+            End::Console(_) | End::Trace(_) => None,
         }
     }
 
-    /// With a console, `unix!PATH` or `tcp!HOST!PORT`: says AUTH where there is a token, and attaches.
+    /// With a recording in the place of a door.
+    pub(crate) fn recording(file: &[u8], each: Sink) -> Result<Talk, TalkError> {
+        let mut end = TraceEnd::new(file)?;
+        // The answer to the attach, which no line asked for.
+        end.take(each)?;
+        Ok(Talk { end: End::Trace(Box::new(end)), is_following: false })
+    }
+
+    /// With a console, `unix!PATH` or `tcp!HOST!PORT`: says AUTH where there is a token, and attaches; pings
+    /// after `silence`.
     pub fn console(
         addr: &Addr,
         token: Option<&str>,
         who: &Credentials,
+        silence: Duration,
         each: Sink,
     ) -> Result<Talk, TalkError> {
-        let end = ConsoleEnd::dial(addr)?;
+        let end = ConsoleEnd::dial(addr, silence)?;
         let mut talk = Talk { end: End::Console(Box::new(end)), is_following: false };
         if let Some(token) = token {
             talk.must(&format!("AUTH {token}"), "AUTH", &mut |_| {})?;
         }
-        let ticket = if who.ticket.is_empty() { String::new() } else { format!(" {}", who.ticket) };
-        talk.must(&format!("attach {}{ticket}", who.uname()), "attach", each)?;
+        talk.must(&attach(who), "attach", each)?;
+        Ok(talk)
+    }
+
+    /// With the console at a serial line. The machine there may be without a hive: it answers its own verbs
+    /// all the same, and an attach that is refused is shown and no failure.
+    pub fn serial(path: &Path, who: &Credentials, silence: Duration, each: Sink) -> Result<Talk, TalkError> {
+        let end = ConsoleEnd::serial(path, silence)?;
+        let mut talk = Talk { end: End::Console(Box::new(end)), is_following: false };
+        talk.send(&attach(who), each)?;
         Ok(talk)
     }
 
@@ -156,6 +182,7 @@ impl Talk {
         match &mut self.end {
             End::Door(end) => end.give(line),
             End::Console(end) => end.give(line),
+            End::Trace(end) => end.give(line),
         }
     }
 
@@ -164,7 +191,15 @@ impl Talk {
         match &mut self.end {
             End::Door(end) => end.take(time, each),
             End::Console(end) => end.take(time, each),
+            End::Trace(end) => end.take(each),
         }
+    }
+}
+
+fn attach(who: &Credentials) -> String {
+    match who.ticket.as_str() {
+        "" => format!("attach {}", who.uname()),
+        ticket => format!("attach {} {ticket}", who.uname()),
     }
 }
 
@@ -192,7 +227,11 @@ impl Answer {
         if self.has_begun {
             return Response::of(line, true) == Response::End;
         }
-        self.has_begun = Response::of(line, false) == Response::Ok;
+        match Response::of(line, false) {
+            // What a machine says of itself on its serial line.
+            Response::Data => return false,
+            response => self.has_begun = response == Response::Ok,
+        }
         !(self.has_begun && self.is_stream) || self.is_tail
     }
 }

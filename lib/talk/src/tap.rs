@@ -1,11 +1,7 @@
-//! A conversation at a door, recorded; and played again without one.
+//! A conversation at a door, recorded.
 
-use crate::Sink;
-use crate::error::TalkError;
-use console::check_line;
 use ninep::dial::Credentials;
-use shell::{Options, Shell};
-use trace::file::{Head, Kind, Mask, Recorder, parse};
+use trace::file::{Head, Kind, Mask, Recorder};
 
 /// What is recorded of a conversation.
 pub(crate) struct Tap {
@@ -47,46 +43,4 @@ impl Tap {
     pub(crate) fn is_full(&self) -> bool {
         self.recorder.is_full()
     }
-}
-
-/// Plays a trace again: the client is given what it was given, and must send and say what it did. A file
-/// that is not whole is refused before anything is played.
-pub fn replay(file: &[u8], each: Sink) -> Result<(), TalkError> {
-    let (head, records) = parse(file).map_err(|error| TalkError::Trace(error.to_string()))?;
-    let (role, subject) = head.uname.split_once(':').unwrap_or((&head.uname, ""));
-    let ticket = Mask::stand_in(head.ticket_len);
-    let who = Credentials { role: role.into(), subject: subject.into(), ticket, ..Credentials::default() };
-    let mut shell = Shell::new(Options::default());
-    shell.attach(who, 0);
-    for (i, record) in records.iter().enumerate() {
-        let wrong = |what: &str| TalkError::Trace(format!("record {}: {what}", i + 1));
-        let ms = u64::from(record.ms);
-        match record.kind {
-            Kind::Dialled => shell.dialled(ms),
-            Kind::Tick => shell.tick(ms),
-            Kind::Came => shell.door_input(&record.bytes, ms),
-            Kind::Line => {
-                let line = str::from_utf8(&record.bytes).map_err(|_| wrong("a line is not UTF-8"))?;
-                shell.line(check_line(line.as_bytes()), ms);
-            }
-            Kind::Sent => {
-                if shell.door_output() != record.bytes {
-                    return Err(wrong("the client sends other bytes than were recorded"));
-                }
-                shell.door_sent(record.bytes.len());
-            }
-            Kind::Said => {
-                let line =
-                    shell.output().ok_or_else(|| wrong("the client does not say what was recorded"))?;
-                if line.as_bytes() != record.bytes {
-                    return Err(wrong("the client says something else than was recorded"));
-                }
-                each(&line);
-                if records.get(i + 1).is_none_or(|next| next.kind != Kind::Said) {
-                    shell.drained(ms);
-                }
-            }
-        }
-    }
-    Ok(())
 }

@@ -5,40 +5,19 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::client::ClientConfig;
 use super::served;
 use super::tables;
-use crate::{Client, Fingerprint, Manifest};
-
-/// `client.toml`: what commands load (spec 10.5).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClientConfig {
-    /// The hive's name.
-    pub hive: String,
-    /// Fingerprint of the manifest; `/proc/version` shows the hive's.
-    pub manifest: String,
-    /// Largest frame to ask for, bytes.
-    pub msize: u32,
-    /// The client policy.
-    pub client: Client,
-}
-
-impl ClientConfig {
-    /// Reads `client.toml`; the error is a sentence.
-    pub fn parse(text: &str) -> Result<ClientConfig, String> {
-        toml::from_str(text).map_err(|error| error.message().to_string())
-    }
-}
+use crate::{Fingerprint, Manifest};
 
 pub(crate) fn files(manifest: &Manifest, fingerprint: Fingerprint) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     files.insert("manifest.cbor".to_string(), manifest.to_cbor());
     files.insert("manifest.json".to_string(), json_text(&serde_json::to_value(manifest)).into_bytes());
     files.insert("manifest.sha256".to_string(), format!("{fingerprint}  manifest.cbor\n").into_bytes());
-    files.insert("client.toml".to_string(), client(manifest, fingerprint).into_bytes());
+    files.insert("client.toml".to_string(), ClientConfig::of(manifest, fingerprint).text().into_bytes());
     files.insert("topology.json".to_string(), topology(manifest, fingerprint).into_bytes());
     for (role, text) in &manifest.namespaces {
         files.insert(format!("ns/{role}"), text.clone().into_bytes());
@@ -47,17 +26,6 @@ pub(crate) fn files(manifest: &Manifest, fingerprint: Fingerprint) -> BTreeMap<S
         files.insert(format!("tables/{name}.mdoc"), text.into_bytes());
     }
     files
-}
-
-fn client(manifest: &Manifest, fingerprint: Fingerprint) -> String {
-    let config = ClientConfig {
-        hive: manifest.hive.name.clone(),
-        manifest: fingerprint.to_string(),
-        msize: manifest.ninep.msize,
-        client: manifest.client.clone(),
-    };
-    let text = toml::to_string(&config).unwrap_or_default();
-    format!("# Written by coh-rtc(8) from the hive's manifest.\n{text}")
 }
 
 /// Who may talk to whom: one channel per pair, with the roots that go through it. Doors reach

@@ -58,7 +58,11 @@ impl Conn {
 
     /// The same with an aname of its own, for servers that are no door.
     pub fn dial_spec(addr: &Addr, who: &Credentials, spec: Option<&str>) -> Result<Conn, DialError> {
-        let stream = Stream::dial(addr, DEADLINE)?;
+        Conn::over(Stream::dial(addr, DEADLINE)?, who, spec)
+    }
+
+    /// The same on a stream that is there already.
+    pub fn over(stream: Stream, who: &Credentials, spec: Option<&str>) -> Result<Conn, DialError> {
         let mut conn = Conn {
             stream,
             client: Client::new(WINDOW),

@@ -11,6 +11,13 @@ use std::string::{String, ToString};
 pub enum DialError {
     /// The address cannot be dialled.
     Addr(String),
+    /// Nobody answers there.
+    Connect {
+        /// Where.
+        addr: String,
+        /// What the system says.
+        error: io::Error,
+    },
     /// The door said no.
     Refused(Refusal),
     /// The connection failed.
@@ -32,7 +39,7 @@ impl DialError {
 
     /// Is the connection of no more use?
     pub fn is_lost(&self) -> bool {
-        !matches!(self, DialError::Refused(_) | DialError::Addr(_))
+        !matches!(self, DialError::Refused(_) | DialError::Addr(_) | DialError::Connect { .. })
     }
 }
 
@@ -40,6 +47,7 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DialError::Addr(what) => f.write_str(what),
+            DialError::Connect { addr, error } => write!(f, "{addr}: {error}; is the hive up?"),
             DialError::Refused(refusal) => write!(f, "{refusal}"),
             DialError::Io(error) => write!(f, "{error}"),
             DialError::Timeout => f.write_str("no answer within the deadline"),

@@ -1,4 +1,5 @@
-//! The connection's bytes: Unix, TCP, or TLS over TCP; blocking, with a deadline.
+//! The connection's bytes: Unix, TCP, TLS over TCP, or what a caller puts in their place; blocking, with a
+//! deadline.
 
 use super::{Addr, DialError};
 use rustls::pki_types::pem::PemObject;
@@ -23,6 +24,15 @@ pub enum Stream {
     Tcp(TcpStream),
     /// `tls!`
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// What records another stream, or plays one again.
+    Other(Box<dyn Transport>),
+}
+
+/// Bytes of the caller's own. It cannot be waited for with poll(2): a [`super::Conn`] takes it, a shared
+/// connection does not.
+pub trait Transport: Read + Write + Send {
+    /// How long a read or a write may wait from now on.
+    fn set_deadline(&self, deadline: Option<Duration>) -> io::Result<()>;
 }
 
 /// Where Debian keeps the authorities that the machine's administrator believes.
@@ -31,7 +41,7 @@ const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 impl Stream {
     /// Connects; over TLS nothing has been said yet.
     pub fn dial(addr: &Addr, deadline: Duration) -> Result<Stream, DialError> {
-        let said = |error: io::Error| DialError::Addr(format!("{addr}: {error}; is the hive up?"));
+        let said = |error: io::Error| DialError::Connect { addr: addr.to_string(), error };
         match addr {
             Addr::Unix(path) => UnixStream::connect(path).map(Stream::Unix).map_err(said),
             Addr::Tcp(host, port) => tcp(host, *port, deadline).map(Stream::Tcp).map_err(said),
@@ -53,6 +63,7 @@ impl Stream {
             Stream::Unix(s) => s.set_read_timeout(deadline).and(s.set_write_timeout(deadline)),
             Stream::Tcp(s) => s.set_read_timeout(deadline).and(s.set_write_timeout(deadline)),
             Stream::Tls(s) => s.sock.set_read_timeout(deadline).and(s.sock.set_write_timeout(deadline)),
+            Stream::Other(s) => s.set_deadline(deadline),
         }
     }
 
@@ -62,6 +73,7 @@ impl Stream {
             Stream::Unix(s) => s.set_nonblocking(true),
             Stream::Tcp(s) => s.set_nonblocking(true),
             Stream::Tls(s) => s.sock.set_nonblocking(true),
+            Stream::Other(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -71,6 +83,7 @@ impl Stream {
             Stream::Unix(s) => s.as_fd().try_clone_to_owned(),
             Stream::Tcp(s) => s.as_fd().try_clone_to_owned(),
             Stream::Tls(s) => s.sock.as_fd().try_clone_to_owned(),
+            Stream::Other(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -85,6 +98,7 @@ impl Stream {
             Stream::Unix(s) => s.shutdown(Shutdown::Both),
             Stream::Tcp(s) => s.shutdown(Shutdown::Both),
             Stream::Tls(s) => s.sock.shutdown(Shutdown::Both),
+            Stream::Other(_) => Ok(()),
         };
     }
 }
@@ -95,6 +109,7 @@ impl Read for Stream {
             Stream::Unix(s) => s.read(buffer),
             Stream::Tcp(s) => s.read(buffer),
             Stream::Tls(s) => s.read(buffer),
+            Stream::Other(s) => s.read(buffer),
         }
     }
 }
@@ -105,6 +120,7 @@ impl Write for Stream {
             Stream::Unix(s) => s.write(bytes),
             Stream::Tcp(s) => s.write(bytes),
             Stream::Tls(s) => s.write(bytes),
+            Stream::Other(s) => s.write(bytes),
         }
     }
 
@@ -113,6 +129,7 @@ impl Write for Stream {
             Stream::Unix(s) => s.flush(),
             Stream::Tcp(s) => s.flush(),
             Stream::Tls(s) => s.flush(),
+            Stream::Other(s) => s.flush(),
         }
     }
 }
