@@ -3,6 +3,7 @@
 
 mod conns;
 mod measure;
+mod pool;
 mod processes;
 mod session;
 mod workers;
@@ -31,7 +32,7 @@ struct Args {
     #[arg(long, default_value = "queen")]
     uname: String,
     /// What to attach to, on servers other than a door
-    #[arg(long, default_value = "", conflicts_with = "ticket")]
+    #[arg(long, hide_short_help = true, default_value = "", conflicts_with = "ticket")]
     aname: String,
     /// A file that holds the ticket to show
     #[arg(long, value_name = "FILE")]
@@ -40,22 +41,27 @@ struct Args {
     #[arg(long)]
     path: Option<String>,
     /// In ctl: the command
-    #[arg(long, value_name = "LINE", default_value = "{\"budget\":{\"ops\":1000000}}")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "LINE",
+        default_value = "{\"budget\":{\"ops\":1000000}}"
+    )]
     line: String,
     /// What rtt and pipe repeat
     #[arg(long, value_enum, default_value = "getattr")]
     request: Request,
-    /// Requests in flight [pipe, append 32; seq 16; cycle, conns 1]
+    /// Requests in flight [pipe, append, pool 32; seq 16; cycle, conns 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     in_flight: Option<u16>,
     /// In cycle: one message at a time
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     serial: bool,
-    /// In conns and ctl: how many connections [1000; ctl: 32]
+    /// In conns, ctl and pool: how many connections [1000; ctl: 32; pool: as the client policy has it]
     #[arg(long, value_name = "N")]
     conns: Option<usize>,
     /// In conns: the process whose memory is looked at [who listens at a Unix socket]
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pid: Option<u32>,
     /// In workers: how many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -64,13 +70,13 @@ struct Args {
     #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = hertz)]
     hz: f64,
     /// In append: bytes in a record
-    #[arg(long, value_name = "BYTES", default_value_t = 64)]
+    #[arg(long, hide_short_help = true, value_name = "BYTES", default_value_t = 64)]
     record: usize,
     /// Time for each
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
     /// The frame size to offer
-    #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u32).range(256..=1 << 20))]
+    #[arg(long, hide_short_help = true, default_value_t = 8192, value_parser = clap::value_parser!(u32).range(256..=1 << 20))]
     msize: u32,
     /// The peer answers frames without a handshake
     #[arg(long, hide = true)]
@@ -100,6 +106,8 @@ enum Mode {
     Ctl,
     /// A hive full of workers: records, and how soon they are readable
     Workers,
+    /// Pooled sessions against a single one
+    Pool,
 }
 
 /// One line of output; what a mode does not measure is left out.
@@ -145,7 +153,14 @@ fn main() -> ExitCode {
     cohcmd::main(|args: Args, out: &mut Out| {
         let target = target(&args)?;
         for mode in &args.modes {
-            if *mode == Mode::Workers {
+            if *mode == Mode::Pool {
+                let (time, path) = (Duration::from_secs_f64(args.seconds), args.path.as_deref());
+                let window = args.in_flight.unwrap_or(32);
+                let path = path.unwrap_or("/proc/version");
+                for figure in pool::pool(&target, path, args.conns, window, time)? {
+                    if args.json { out.json(&figure)? } else { out.line(figure.text())? }
+                }
+            } else if *mode == Mode::Workers {
                 let time = Duration::from_secs_f64(args.seconds);
                 let load = workers::Load { count: args.count as usize, hz: args.hz, time };
                 let done = workers::workers(&target, &load)?;
@@ -220,8 +235,8 @@ fn measure(args: &Args, target: &Target, mode: Mode) -> Result<Figure, Trouble> 
             let many = conns::conns(target, path, &work, conns, window(1), time, args.pid)?;
             Figure { mode: "ctl", ..Figure::default() }.count(many.done, window(1))
         }
-        // A line of its own: see [`workers`].
-        Mode::Workers => Figure::default(),
+        // Lines of their own: see [`workers`] and [`pool`].
+        Mode::Workers | Mode::Pool => Figure::default(),
         Mode::Start => {
             Figure { mode: "start", ..Figure::default() }.times(measure::start(target, path, time)?)
         }
