@@ -29,6 +29,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "manifest", run: manifest },
     Target { name: "console", run: console_lines },
     Target { name: "coh", run: coh_script },
+    Target { name: "telemetry", run: telemetry },
+    Target { name: "trace", run: trace_file },
+    Target { name: "mux", run: mux },
 ];
 
 /// What decodes encodes to the same bytes.
@@ -271,4 +274,78 @@ fn coh_script(input: &[u8]) {
         }
     }
     unreachable!("a script has an end");
+}
+
+/// A frame that decodes is what its own spelling decodes to.
+fn telemetry(input: &[u8]) {
+    if let Ok((frame, len)) = frame::Frame::decode(input) {
+        assert!(len <= input.len());
+        let mut again = Vec::new();
+        frame.encode(&mut again);
+        assert_eq!(frame::Frame::decode(&again), Ok((frame, again.len())));
+    }
+}
+
+/// Any file is read or refused; what was recorded is read back, and no byte of it can be another.
+fn trace_file(input: &[u8]) {
+    use trace::file::{Head, Kind, Recorder, parse};
+    let _ = parse(input);
+    let head = Head { manifest: "00".repeat(32), uname: "queen".into(), ticket_len: 0 };
+    let mut recorder = Recorder::new(1 << 20);
+    let kinds = [Kind::Line, Kind::Said, Kind::Sent, Kind::Came, Kind::Dialled, Kind::Tick];
+    let wanted: Vec<_> = input.chunks(64).zip(kinds.into_iter().cycle()).zip(0..).collect();
+    wanted.iter().for_each(|((bytes, kind), ms)| recorder.add(*kind, *ms, bytes));
+    let mut file = recorder.file(&head);
+    let Ok((read, records)) = parse(&file) else { unreachable!("it was recorded") };
+    assert_eq!(read, head);
+    assert!(records.iter().map(|r| (&*r.bytes, r.kind)).eq(wanted.iter().map(|((b, k), _)| (*b, *k))));
+    let at = input.iter().fold(0_usize, |at, b| at.wrapping_mul(31).wrapping_add((*b).into())) % file.len();
+    file[at] ^= 1;
+    assert!(parse(&file).is_err(), "byte {at}");
+}
+
+/// A peer that is not trusted: what it sends is an event or the channel's end, and what is granted bounds
+/// what it can send.
+fn mux(input: &[u8]) {
+    use chan::mux::{Event, Mux};
+    struct Bytes<'a>(&'a [u8]);
+    impl chan::mux::Pipe for Bytes<'_> {
+        fn room(&mut self) -> Result<usize, chan::ring::Corrupt> {
+            Ok(1 << 16)
+        }
+        fn waiting(&mut self) -> Result<usize, chan::ring::Corrupt> {
+            Ok(self.0.len())
+        }
+        fn write(&mut self, data: &[u8]) -> Result<usize, chan::ring::Corrupt> {
+            Ok(data.len())
+        }
+        fn read(&mut self, out: &mut [u8]) -> Result<usize, chan::ring::Corrupt> {
+            let (head, rest) = self.0.split_at(out.len().min(self.0.len()));
+            out[..head.len()].copy_from_slice(head);
+            self.0 = rest;
+            Ok(head.len())
+        }
+    }
+    const STREAMS: usize = 4;
+    const GRANT: usize = 64;
+    let (mut end, mut pipe) = (Mux::<STREAMS>::acceptor(), Bytes(input));
+    let mut room = [0_usize; STREAMS];
+    loop {
+        match end.next(&mut pipe) {
+            Ok(Some(Event::Opened { conn, .. })) => {
+                room[usize::from(conn)] = GRANT;
+                end.grant(conn, GRANT);
+                assert!(end.flush(&mut pipe).is_ok());
+            }
+            Ok(Some(Event::Data { conn, bytes })) => {
+                let left = room[usize::from(conn)].checked_sub(bytes.len());
+                assert!(left.is_some(), "more than was granted");
+                room[usize::from(conn)] = left.unwrap_or(0);
+            }
+            Ok(Some(Event::Ended { conn })) => end.close(conn),
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => break,
+        }
+        assert!(end.used() <= STREAMS);
+    }
 }
