@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod mux;
+#[cfg(not(target_os = "none"))]
+pub mod pass;
 pub mod ring;
 #[cfg(not(target_os = "none"))]
 pub mod unix;
