@@ -85,7 +85,7 @@ pub(crate) fn up(options: Options) -> Result<(), Trouble> {
     // The second a background mount's notes, where it has taken any.
     written.extend(["data".into(), "mount.log".into()]);
     let plan = plan(&compiled, &run, &data, mount)?;
-    let boot = Boot { name: "init", run: run.clone(), data, manifest: compiled.manifest };
+    let boot = Boot { name: "init", index: 0, run: run.clone(), data, manifest: compiled.manifest };
     // Every path is absolute by now: where this was started may be unmounted.
     let _ = std::env::set_current_dir("/");
     raise_file_limit();
@@ -183,17 +183,20 @@ fn plan(compiled: &Compiled, run: &Path, data: &Path, mount: Option<PathBuf>) ->
     let bin = exe.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut servers = Vec::new();
     for server in &manifest.servers {
-        if server.count != 1 {
+        if server.count != 1 && server.name != "door" {
             let (name, count) = (&server.name, server.count);
             return Err(Trouble(format!("servers.{name}.count: {count} found; this build runs 1 of each")));
         }
-        let args = ["--run".into(), run.into(), "--data".into(), data.into()].to_vec();
-        let env = environment(manifest, &server.name);
-        let program =
-            Program { path: bin.join(&server.program), args, env, affinity: server.affinity.clone() };
-        // One allocation a server for the life of init: names are as good as static.
-        let name: &'static str = Box::leak(server.name.clone().into_boxed_str());
-        servers.push((name, program));
+        for (index, name) in server.processes().enumerate() {
+            let mut args = ["--run".into(), run.into(), "--data".into(), data.into()].to_vec();
+            if index > 0 {
+                args.extend(["--index".into(), index.to_string().into()]);
+            }
+            let env = if index == 0 { environment(manifest, &server.name) } else { Vec::new() };
+            let affinity = server.affinity.clone();
+            // One allocation a process for the life of init: names are as good as static.
+            servers.push((&*name.leak(), Program { path: bin.join(&server.program), args, env, affinity }));
+        }
     }
     let text = run.to_string_lossy();
     let local = manifest.listeners.iter().find(|l| l.kind == ListenerKind::Unix && l.local_queen);

@@ -19,6 +19,7 @@ pub use cbor::{Fingerprint, LoadError};
 #[cfg(feature = "std")]
 pub use compile::{Additions, ClientConfig, Compiled, Problem, compile, compile_with};
 pub use listener::{AddrError, Fids, Listener, ListenerKind, Overflow};
+pub use types::process_name;
 pub use types::{
     Audit, Client, Decision, Eviction, Export, FrameSchema, Hive, Lease, Lifecycle, Log, Manifest, Ninep,
     Policy, PolicyRule, Profile, Queen, Resource, Restart, Schedule, Server, Target, Telemetry, Tickets,

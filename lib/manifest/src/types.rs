@@ -2,6 +2,7 @@
 //! key table has them (one place), and a missing or unknown field is refused.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -117,6 +118,18 @@ pub struct Server {
     pub affinity: Vec<u32>,
     /// How many processes share the work.
     pub count: u32,
+}
+
+impl Server {
+    /// Its processes, as `coh status` and their sockets name them: `door`, `door-1`, `door-2`.
+    pub fn processes(&self) -> impl Iterator<Item = String> + '_ {
+        (0..self.count).map(|index| process_name(&self.name, index))
+    }
+}
+
+/// The name of one process of a server that may have several; the first has the server's own.
+pub fn process_name(server: &str, index: u32) -> String {
+    if index == 0 { server.into() } else { format!("{server}-{index}") }
 }
 
 /// Limits of the protocol (spec 1).

@@ -2,6 +2,7 @@
 
 pub(crate) mod boot;
 pub(crate) mod clock;
+pub(crate) mod doors;
 pub(crate) mod host;
 pub(crate) mod link;
 pub(crate) mod peers;

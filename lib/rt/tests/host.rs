@@ -77,7 +77,7 @@ impl Running {
         std::fs::create_dir_all(run.join("srv")).unwrap();
         let hive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sys/hive.toml");
         let manifest = manifest::compile(&hive).unwrap().manifest;
-        let boot = Boot { name, run: run.into(), data: run.into(), manifest };
+        let boot = Boot { name, index: 0, run: run.into(), data: run.into(), manifest };
         let socket = boot.socket(name);
         let (stop, toy) = (Arc::new(AtomicBool::new(false)), Toy::default());
         let (seen, lines, wakes) = (toy.seen.clone(), toy.lines.clone(), Arc::new(Mutex::new(0)));

@@ -142,8 +142,16 @@ impl Queen {
 
     /// Init's list of servers.
     fn servers(&mut self, list: &str) {
+        // A server may be several processes: `door`, `door-1`, `door-2`.
+        let is_of = |process: &str, name: &str| {
+            let rest = process.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+            process == name || rest.is_some_and(|index| index.parse::<u32>().is_ok())
+        };
         let is_up = |name: &str| {
-            let mut lines = list.lines().filter(|line| line.split(' ').next() == Some(name)).peekable();
+            let mut lines = list
+                .lines()
+                .filter(|line| line.split(' ').next().is_some_and(|process| is_of(process, name)))
+                .peekable();
             lines.peek().is_some() && lines.all(|line| line.split(' ').any(|field| field == "state=up"))
         };
         let gate = self.config.journal.policy;

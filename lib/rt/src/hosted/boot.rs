@@ -10,6 +10,8 @@ use std::path::PathBuf;
 pub struct Boot {
     /// The server's manifest name.
     pub name: &'static str,
+    /// Which of its processes this is, where it has several (`servers.NAME.count`); 0 the first.
+    pub index: u32,
     /// The run directory of the hive.
     pub run: PathBuf,
     /// Its data directory.
@@ -31,14 +33,18 @@ impl fmt::Display for BootError {
 impl std::error::Error for BootError {}
 
 impl Boot {
-    /// From `--run DIR --data DATA`, as init gives them.
+    /// From `--run DIR --data DATA`, as init gives them; `--index N` to each process but the first.
     pub fn from_args(name: &'static str, args: impl Iterator<Item = String>) -> Result<Boot, BootError> {
-        let (mut run, mut data) = (None, None);
+        let (mut run, mut data, mut index) = (None, None, 0);
         let mut args = args.skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--run" => run = args.next(),
                 "--data" => data = args.next(),
+                "--index" => {
+                    let said = || BootError("--index N: which of the server's processes this is".into());
+                    index = args.next().and_then(|text| text.parse().ok()).ok_or_else(said)?;
+                }
                 other => {
                     return Err(BootError(format!(
                         "{other}: no such option; coh up starts this server, with --run DIR --data DIR"
@@ -56,7 +62,11 @@ impl Boot {
             .map_err(|error| BootError(format!("{}: {error}; coh up writes it", path.display())))?;
         let manifest =
             Manifest::from_cbor(&bytes).map_err(|error| BootError(format!("{}: {error}", path.display())))?;
-        Ok(Boot { name, run: run.into(), data: data.into(), manifest })
+        let count = manifest.server(name).map_or(1, |server| server.count);
+        if index >= count {
+            return Err(BootError(format!("--index {index}: servers.{name}.count is {count}")));
+        }
+        Ok(Boot { name, index, run: run.into(), data: data.into(), manifest })
     }
 
     /// What a `file:PATH` or `env:NAME` under the manifest's `key` refers to; a relative path is one of the
@@ -68,6 +78,11 @@ impl Boot {
             (_, Some(name)) => std::env::var(name).map_err(|error| said(&error)),
             _ => Err(said(&"file:PATH or env:NAME is wanted")),
         }
+    }
+
+    /// Where this process listens.
+    pub fn own_socket(&self) -> PathBuf {
+        self.socket(&manifest::process_name(self.name, self.index))
     }
 
     /// Where a server of the hive listens.

@@ -2,6 +2,7 @@
 
 use super::boot::Boot;
 use super::clock;
+use super::doors::Doors;
 use super::peers::Peers;
 use super::poll::{Event, Poll, Wish};
 use super::tracing;
@@ -44,6 +45,7 @@ pub struct Host<S: Service> {
     listener: UnixListener,
     conns: HashMap<ConnId, Conn>,
     peers: Peers,
+    doors: Doors,
     buffer: Vec<u8>,
     /// What is asked before anything else.
     first: Vec<Request>,
@@ -52,10 +54,10 @@ pub struct Host<S: Service> {
 }
 
 impl<S: Service> Host<S> {
-    /// Listens at `RUN/srv/<name>`, serves `tree` there, and starts its state.
+    /// Listens at its place in `RUN/srv`, serves `tree` there, and starts its state.
     pub fn new(boot: &Boot, tree: Tree<S>, poll: &Poll) -> io::Result<Host<S>> {
         let now = clock::now();
-        let listener = unix::listen(&boot.socket(boot.name))?;
+        let listener = unix::listen(&boot.own_socket())?;
         poll.add(&listener, LISTENER, Wish::Read)?;
         let limits = Limits {
             tells_detail: true,
@@ -65,6 +67,7 @@ impl<S: Service> Host<S> {
         let mut engine = Engine::new(tracing::with_filter(tree), limits, now);
         engine.start(now);
         let peers = Peers::new(boot.name, boot.run.join("srv"));
+        let doors = Doors::new(doors_of(boot));
         let is_traced =
             boot.name != "trace" && boot.manifest.servers.iter().any(|server| server.name == "trace");
         trace::trace!(Boot, Info, "up pid={}", std::process::id());
@@ -73,10 +76,16 @@ impl<S: Service> Host<S> {
             listener,
             conns: HashMap::new(),
             peers,
+            doors,
             buffer: vec![0; READ_BYTES],
             first: is_traced.then(tracing::ask).into_iter().collect(),
             accept_ms: None,
         })
+    }
+
+    /// Has another process of the hive sent something?
+    pub fn is_asked(event: Event) -> bool {
+        event.token & KIND == CONN
     }
 
     /// Takes an event of the poll if it is this host's; says whether it was.
@@ -85,7 +94,8 @@ impl<S: Service> Host<S> {
             LISTENER => self.accept(poll, now),
             CONN => self.conn(poll, event, now),
             PEER => {
-                for (id, answer) in self.peers.event(poll, event, &mut self.buffer, now) {
+                let answers = self.peers.event(poll, event, &mut self.buffer, now);
+                for (id, answer) in self.doors.collect(answers) {
                     self.reply(id, answer, now);
                 }
             }
@@ -228,10 +238,10 @@ impl<S: Service> Host<S> {
             let mut requests = self.engine.outbox();
             requests.append(&mut self.first);
             requests.extend(tracing::events());
-            let mut answers = self.peers.send(poll, requests, now);
+            let mut answers = self.peers.send(poll, self.doors.spread(requests), now);
             answers.extend(self.peers.tick(poll, now));
             let is_done = answers.is_empty() && touched.is_empty();
-            for (id, answer) in answers {
+            for (id, answer) in self.doors.collect(answers) {
                 self.reply(id, answer, now);
             }
             for id in touched {
@@ -257,4 +267,11 @@ impl<S: Service> Host<S> {
     pub fn deadline_ms(&self) -> Option<u64> {
         [self.engine.deadline_ms(), self.peers.deadline_ms(), self.accept_ms].into_iter().flatten().min()
     }
+}
+
+/// The doors that a server speaks to as one. Init and the doors themselves tell them apart.
+fn doors_of(boot: &Boot) -> Vec<&'static str> {
+    let doors = boot.manifest.server("door").filter(|_| !matches!(boot.name, "init" | "door"));
+    // A few names for the life of the process.
+    doors.map_or_else(Vec::new, |door| door.processes().map(|name| &*name.leak()).collect())
 }

@@ -72,6 +72,11 @@ impl Poll {
         Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token), flags(wish))?)
     }
 
+    /// Takes a descriptor out whose file stays open elsewhere.
+    pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, fd)?)
+    }
+
     /// Waits until something is ready or the monotonic clock reaches `deadline_ms`; for ever without
     /// one. Appends what is ready.
     pub fn wait(&mut self, deadline_ms: Option<u64>, now: Now, into: &mut Vec<Event>) -> io::Result<()> {
