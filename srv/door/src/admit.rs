@@ -4,6 +4,7 @@ use crate::door::Door;
 use crate::facts::State;
 use crate::session::{At, Fid, Held, Root};
 use ninep::refusal::{Refusal, Word};
+use ninep::srv::{Op, Request};
 use ninep::wire::{NOFID, Qid};
 use ns::{Table, Vars, shard_label};
 use std::cell::RefCell;
@@ -85,6 +86,9 @@ impl Admission {
     }
 }
 
+/// So much of a name tells peers apart.
+const NAME_MAX: usize = 128;
+
 /// Who a session turns out to be.
 struct Identity {
     role: Role,
@@ -93,6 +97,7 @@ struct Identity {
 }
 
 impl Door {
+    /// Lets a session in, or decides that another door does: then there is no answer yet.
     pub(crate) fn attach(
         &mut self,
         slot: usize,
@@ -100,7 +105,7 @@ impl Door {
         afid: u32,
         uname: &str,
         aname: &str,
-    ) -> Result<Qid, Refusal> {
+    ) -> Result<Option<Qid>, Refusal> {
         self.sessions[slot].fids.check_new(fid)?;
         let shown = self.shown(slot, afid, aname)?;
         let identity = if shown.is_empty() && self.is_local_queen(slot) {
@@ -111,10 +116,31 @@ impl Door {
         if matches!(self.sessions[slot].state, State::Active | State::Draining) {
             self.same_identity(slot, &identity)?;
         } else {
+            let home = self.home(&identity)?;
+            if home != self.seat.index {
+                self.sessions[slot].goes_to = Some(home);
+                return Ok(None);
+            }
             self.enter(slot, identity)?;
         }
         self.sessions[slot].fids.insert(fid, Fid::synthetic(Rc::from("/")))?;
-        Ok(self.synthetic_qid("/"))
+        Ok(Some(self.synthetic_qid("/")))
+    }
+
+    /// The door that a session is to live at. All of a ticket are at one: its accounts are there.
+    fn home(&mut self, identity: &Identity) -> Result<u32, Refusal> {
+        if !self.seat.is_front() {
+            return Ok(self.seat.index);
+        }
+        let reach = &mut self.reach;
+        let mut is_there = |door| reach.as_mut().is_some_and(|reach| reach(door));
+        let Some(grant) = &identity.grant else { return Ok(self.seat.next_home(is_there)) };
+        let home = self.seat.home_of(&grant.id);
+        if home == self.seat.index || is_there(home) {
+            return Ok(home);
+        }
+        let name = manifest::process_name("door", home);
+        Err(Refusal::new(Word::Busy, format!("{name}, the door of this ticket, is not there; try again")))
     }
 
     /// The ticket: what was written to the afid, or the aname.
@@ -150,7 +176,8 @@ impl Door {
         let is_foreign = session.rules.fids == manifest::Fids::Reuse;
         // Sessions over a Unix socket share one user: there the name that is asked for tells them apart.
         let peer = if session.peer_uid.is_some() {
-            format!("{} {uname}", session.peer)
+            let name = uname.get(..uname.floor_char_boundary(NAME_MAX)).unwrap_or_default();
+            format!("{} {name}", session.peer)
         } else {
             session.peer.clone()
         };
@@ -164,8 +191,21 @@ impl Door {
             && refusal.word == Word::Permission
         {
             self.admission.throttle.fail(&peer, now_ms);
+            self.tell_failed(&peer);
         }
         checked
+    }
+
+    /// The other doors keep the same peers out.
+    fn tell_failed(&self, peer: &str) {
+        let mut facts = self.facts.borrow_mut();
+        let line = format!("{{\"failed\":{{\"peer\":{}}}}}\n", json::to_string(&peer));
+        let tell = |server| {
+            let op = Op::Write(line.clone().into_bytes());
+            Request { id: 0, server, root: "ctl", path: "ctl".into(), op }
+        };
+        let requests: Vec<Request> = facts.far.iter().map(|far| tell(far.name)).collect();
+        facts.outbox.extend(requests);
     }
 
     fn check_ticket(&mut self, uname: &str, shown: &str, is_foreign: bool) -> Result<Identity, Refusal> {

@@ -3,10 +3,12 @@
 use crate::admit::Admission;
 use crate::channel::{Channel, Wait};
 use crate::facts::{Facts, Order, Phase, Public, State};
+use crate::far::{Far, Gather};
 use crate::files::{self, Own};
 use crate::job::Job;
 use crate::records::Records;
 use crate::request::Gate;
+use crate::seat::Seat;
 use crate::session::{At, Root, Rules, Session, SessionRef, revoked};
 use manifest::{Manifest, Ninep};
 use ninep::refusal::{Refusal, Word};
@@ -27,15 +29,27 @@ pub enum Turn {
     More,
     /// It must not be read until replies have gone out.
     Wait,
+    /// Its session is that door's: see [`Door::hand_over`].
+    Leave(u32),
     /// The connection must end.
     End,
 }
 
 /// The door.
 pub struct Door {
+    pub(crate) seat: Seat,
+    /// Whether another door takes connections now.
+    pub(crate) reach: Option<Reach>,
+    /// Connections that are not sessions of this door and take up room here all the same.
+    pub(crate) guests: usize,
     pub(crate) limits: Ninep,
     pub(crate) sessions: Slab<Session>,
+    /// The servers of the manifest, in its order, and then the other doors.
     pub(crate) channels: Vec<Channel>,
+    /// How many of the channels are servers.
+    pub(crate) near: usize,
+    /// What waits for the other doors' counts.
+    pub(crate) gather: Option<Gather>,
     pub(crate) jobs: Slab<Job>,
     pub(crate) admission: Admission,
     pub(crate) phase: Phase,
@@ -52,7 +66,6 @@ pub struct Door {
     pub(crate) namespaces: std::collections::BTreeMap<String, String>,
     /// Sessions that have something to send.
     dirty: Vec<usize>,
-    next_number: u32,
     /// The connection to the engine of the door's own files, and their channel.
     own_conn: Option<ConnId>,
     own_channel: u16,
@@ -63,6 +76,9 @@ pub struct Door {
     wake_ms: Option<u64>,
 }
 
+/// Says whether that door takes a connection.
+pub type Reach = Box<dyn FnMut(u32) -> bool>;
+
 /// How long after its start the door lets attaches wait for the queen's list of revocations.
 const QUEEN_MS: u64 = 2000;
 /// Tattach.
@@ -72,23 +88,32 @@ const LOG_PER_S: u32 = 20;
 
 impl Door {
     /// A door for the hive that `manifest` describes. `connect`ing its channels is the caller's part.
-    pub fn new(manifest: &Manifest, admission: Admission, now: Now) -> Self {
+    pub fn new(manifest: &Manifest, seat: Seat, admission: Admission, now: Now) -> Self {
         let queue = manifest.ninep.channel_queue_bytes as usize;
+        let near = manifest.servers.iter().map(|server| server.name.clone());
         let channels: Vec<Channel> =
-            manifest.servers.iter().map(|server| Channel::new(&server.name, queue)).collect();
+            near.chain(seat.others().map(|(_, name)| name)).map(|name| Channel::new(&name, queue)).collect();
+        // A few names for the life of the process.
+        let far = seat.others().map(|(_, name)| Far::new(name.leak()));
         let facts = Facts {
             tags_per_session: manifest.ninep.tags_per_session,
             shard_bits: manifest.telemetry.shard_bits,
             servers: manifest.servers.iter().map(|server| server.name.clone()).collect(),
             records: Records::new(manifest.servers.iter().any(|server| server.name == "audit")),
+            far: far.collect(),
             ..Facts::default()
         };
         let facts = Rc::new(RefCell::new(facts));
         let own_channel = channels.iter().position(|c| c.name == "door").unwrap_or(usize::MAX) as u16;
         Door {
+            seat,
+            reach: None,
+            guests: 0,
             limits: manifest.ninep.clone(),
             sessions: Slab::new(),
             channels,
+            near: manifest.servers.len(),
+            gather: None,
             jobs: Slab::new(),
             admission,
             phase: Phase::default(),
@@ -101,7 +126,6 @@ impl Door {
             tables: HashMap::new(),
             namespaces: manifest.namespaces.clone(),
             dirty: Vec::new(),
-            next_number: 1,
             own_conn: None,
             own_channel,
             log_budget: LOG_PER_S,
@@ -124,12 +148,11 @@ impl Door {
     /// A client has connected. Quota where there are too many: the caller answers with
     /// [`Door::turn_away`].
     pub fn accept(&mut self, rules: Rules, peer: String, peer_uid: Option<u32>) -> Result<usize, Refusal> {
-        if self.sessions.len() >= self.limits.sessions as usize {
+        if self.sessions.len() + self.guests >= self.limits.sessions as usize {
             self.facts.borrow_mut().count(Word::Busy);
             return Err(Refusal::new(Word::Busy, "too many sessions"));
         }
-        let number = self.next_number;
-        self.next_number += 1;
+        let number = self.seat.number();
         let public = Rc::new(RefCell::new(Public {
             state: State::Setup,
             since_ms: self.now.wall_ms,
@@ -205,7 +228,13 @@ impl Door {
                 Next::Refuse(tag, word) => {
                     self.refuse(slot, tag, Refusal::new(word, "the frame's size"), None);
                 }
-                Next::Frame(frame) => self.request(slot, frame),
+                Next::Frame(frame) => {
+                    self.request(slot, frame);
+                    if let Some(home) = self.sessions[slot].goes_to {
+                        // Over there the same attach is done again.
+                        return (used - frame.len(), Turn::Leave(home));
+                    }
+                }
             }
             if self.sessions[slot].is_ending {
                 return (used, Turn::End);
@@ -263,6 +292,10 @@ impl Door {
             let Some(channel) = self.channel_of(server) else { continue };
             self.end_at(&At::Server { mount: 0, channel, life, bfid });
         }
+        for (_, channel, root) in std::mem::take(&mut self.sessions[slot].far) {
+            let (Root::Ready { life, bfid, .. } | Root::Asked { life, bfid }) = root else { continue };
+            self.end_at(&At::Server { mount: 0, channel, life, bfid });
+        }
     }
 
     /// Closes a session for good: what is outstanding and what comes later is Revoked.
@@ -294,7 +327,17 @@ impl Door {
         self.channels.iter().position(|c| c.name == server).map(|i| i as u16)
     }
 
-    /// Servers in channel order, by name.
+    /// Is this the hive's only door?
+    pub(crate) fn is_alone(&self) -> bool {
+        self.seat.count == 1
+    }
+
+    /// Is this channel another door's?
+    pub(crate) fn is_far(&self, channel: u16) -> bool {
+        usize::from(channel) >= self.near
+    }
+
+    /// Servers in channel order, by name, and the other doors.
     pub fn channel_names(&self) -> impl Iterator<Item = &str> {
         self.channels.iter().map(|c| c.name.as_str())
     }
@@ -428,8 +471,9 @@ impl Door {
                     }
                 }
                 Wait::Attach { session, mount, job } => {
+                    let is_far = self.is_far(channel);
                     if self.is_live(session)
-                        && let Some(root) = self.sessions[session.slot].roots.get_mut(mount as usize)
+                        && let Some(root) = self.sessions[session.slot].root_mut(mount, channel, is_far)
                     {
                         *root = Root::Refused(gone(&name));
                     }
@@ -481,14 +525,15 @@ impl Door {
         let conn = *self.own_conn.get_or_insert_with(|| own.connect());
         loop {
             self.orders();
-            let Some(link) = self.channels.get_mut(self.own_channel as usize) else { break };
+            let Some(link) = self.channels.get(self.own_channel as usize) else { break };
             let asked = link.output().to_vec();
-            if asked.is_empty() {
+            let ready = self.fresh(&asked);
+            if ready == 0 {
                 break;
             }
-            link.consume(asked.len());
-            self.facts.borrow_mut().outstanding = self.sessions.iter().map(|(_, s)| s.inflight.len()).sum();
-            own.feed(conn, &asked, self.now);
+            self.channels[self.own_channel as usize].consume(ready);
+            self.count_outstanding();
+            own.feed(conn, &asked[..ready], self.now);
             let said = own.output(conn).to_vec();
             own.consume(conn, said.len());
             // The engine is ours: what it says is the protocol.
@@ -508,6 +553,11 @@ impl Door {
         }));
     }
 
+    /// Counts the requests under way, for who looks now.
+    pub(crate) fn count_outstanding(&self) {
+        self.facts.borrow_mut().outstanding = self.sessions.iter().map(|(_, s)| s.inflight.len()).sum();
+    }
+
     fn orders(&mut self) {
         let orders = std::mem::take(&mut self.facts.borrow_mut().orders);
         for order in orders {
@@ -518,6 +568,7 @@ impl Door {
                     self.wake_all();
                 }
                 Order::Phase(phase) => self.enter_phase(phase),
+                Order::Failed { peer } => self.admission.throttle.fail(&peer, self.now.mono_ms),
                 Order::Remounted { session } => {
                     let Some((_, it)) = self.sessions.iter_mut().find(|(_, it)| it.number == session) else {
                         continue;

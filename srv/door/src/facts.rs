@@ -1,5 +1,6 @@
 //! What the door knows about itself, shared with the files that show it: `/proc/9p`, `/proc/pressure`.
 
+use crate::far::{Counts, Far};
 use crate::records::Records;
 use ninep::refusal::Word;
 use ninep::srv::Request;
@@ -103,6 +104,8 @@ pub(crate) enum Order {
     Phase(Phase),
     /// The table of this session has changed.
     Remounted { session: u32 },
+    /// Another door has seen an attach fail.
+    Failed { peer: String },
 }
 
 /// Every word of DESIGN 5, in the order in which `/proc/pressure` counts them.
@@ -140,6 +143,8 @@ pub(crate) struct Facts {
     pub(crate) outbox: Vec<Request>,
     /// What the journal is told.
     pub(crate) records: Records,
+    /// The other doors of the hive.
+    pub(crate) far: Vec<Far>,
 }
 
 impl Facts {
@@ -149,20 +154,21 @@ impl Facts {
         }
     }
 
+    /// What all doors count of one thing.
+    pub(crate) fn sum(&self, here: u64, there: impl Fn(&Counts) -> u64) -> u64 {
+        here + self.far_counts().map(there).sum::<u64>()
+    }
+
     /// `/proc/9p/sessions`.
     pub(crate) fn sessions_text(&self, out: &mut String) {
-        let mut shards = BTreeMap::new();
-        let mut workers = 0;
-        for session in self.sessions.values() {
-            let session = session.borrow();
-            if session.owner.starts_with("worker-") && session.state != State::Closed {
-                workers += 1;
-            }
-            if let Some(shard) = session.shard {
-                *shards.entry(shard).or_insert(0u32) += 1;
-            }
+        let Counts { mut shards, mut workers, .. } = Counts::of_sessions(self);
+        let mut total = self.sessions.len();
+        for door in self.far_counts() {
+            workers += door.workers;
+            total += door.sessions.len();
+            door.shards.iter().for_each(|(shard, n)| *shards.entry(*shard).or_insert(0) += n);
         }
-        let (total, bits) = (self.sessions.len(), self.shard_bits);
+        let bits = self.shard_bits;
         let _ = writeln!(
             out,
             "sessions total={total} worker={workers} shard_bits={bits} shard_count={}",
@@ -175,7 +181,11 @@ impl Facts {
 
     /// `/proc/9p/session/active`.
     pub(crate) fn active_text(&self, out: &mut String) {
-        let count = |state| self.sessions.values().filter(|s| s.borrow().state == state).count();
-        let _ = writeln!(out, "active={} draining={}", count(State::Active), count(State::Draining));
+        let Counts { mut active, mut draining, .. } = Counts::of_sessions(self);
+        for door in self.far_counts() {
+            active += door.active;
+            draining += door.draining;
+        }
+        let _ = writeln!(out, "active={active} draining={draining}");
     }
 }

@@ -2,6 +2,7 @@
 //! with it [ctl].
 
 use crate::facts::{Facts, Order, Phase, Public, WORDS};
+use crate::far::{COUNTS, Counts};
 use crate::orders::order;
 use crate::records::APPEND;
 use ninep::refusal::{Refusal, Word};
@@ -83,6 +84,9 @@ impl Service for Own {
             }
             return;
         }
+        if id >= COUNTS {
+            return self.facts.borrow_mut().door_answered(id, answer);
+        }
         let said = answer.ok().and_then(|text| self.told(id, &String::from_utf8_lossy(&text)));
         if said.is_none() {
             self.ask_ms = Some(now.mono_ms + ASK_AGAIN_MS);
@@ -97,7 +101,7 @@ const CTL_LINE: usize = 1024;
 /// ```text
 /// 9p/        sessions outstanding short_writes  session/{active,<id>/{state,since_ms,owner,ns}}  self/{errstr,ns}
 /// pressure/  busy quota cut policy …            one file a word
-/// ctl/       ctl left                           for the queen only
+/// ctl/       ctl left counts                    for the queen and the other doors
 /// ```
 pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
     let session = Dir::new()
@@ -114,7 +118,9 @@ pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
         })
         .each(
             |own: &Own, _, f| {
-                own.facts.borrow().sessions.keys().for_each(|id| f(&id.to_string(), u64::from(*id)))
+                let facts = own.facts.borrow();
+                let far = facts.far_counts().flat_map(|door| &door.sessions);
+                facts.sessions.keys().chain(far).for_each(|id| f(&id.to_string(), u64::from(*id)))
             },
             |own: &Own, _, name| {
                 let id: u32 = name.parse().ok()?;
@@ -140,11 +146,14 @@ pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
         })
         .text("outstanding", |own: &Own, _, out| {
             let facts = own.facts.borrow();
-            line(writeln!(out, "outstanding current={} limit={}", facts.outstanding, facts.tags_per_session))
+            let current = facts.sum(facts.outstanding as u64, |door| door.outstanding);
+            line(writeln!(out, "outstanding current={current} limit={}", facts.tags_per_session))
         })
         .text("short_writes", |own: &Own, _, out| {
             let facts = own.facts.borrow();
-            line(writeln!(out, "short_writes total={} retries={}", facts.short_writes, facts.short_retries))
+            let total = facts.sum(facts.short_writes, |door| door.short_writes);
+            let retries = facts.sum(facts.short_retries, |door| door.short_retries);
+            line(writeln!(out, "short_writes total={total} retries={retries}"))
         })
         .dir("session", sessions)
         .dir("self", this);
@@ -152,13 +161,18 @@ pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
     for (i, word) in WORDS.iter().enumerate() {
         let name = word.reason();
         pressure = pressure.text(name, move |own: &Own, _, out| {
-            line(writeln!(out, "{name}={}", own.facts.borrow().refused[i]))
+            let facts = own.facts.borrow();
+            line(writeln!(out, "{name}={}", facts.sum(facts.refused[i], |door| door.refused[i])))
         });
     }
+    let ctl = Dir::new()
+        .orders("ctl", 0o600, CTL_LINE, order)
+        .text("left", left)
+        .text("counts", |own: &Own, _, out| line(Counts::tell(&own.facts.borrow(), out)));
     Tree::new(Own { facts, ask_ms: None, now: Now::default() }, Dir::new())
         .root("9p", ninep)
         .root("pressure", pressure)
-        .internal("ctl", Dir::new().orders("ctl", 0o600, CTL_LINE, order).text("left", left))
+        .internal("ctl", ctl)
 }
 
 fn line(wrote: std::fmt::Result) -> Result<(), Refusal> {

@@ -2,29 +2,28 @@
 
 use crate::door::{Door, Turn};
 use crate::files::Own;
-use crate::session::Rules;
-use crate::stream::{Stream, tls_config};
+use crate::links::{Arrivals, Links};
+use crate::listeners::Listeners;
+use crate::relay::Relays;
+use crate::stream::Stream;
 use chan::unix::{self, Moved};
-use manifest::{Listener, ListenerKind};
 use rt::{Boot, BootError, Event, Host, Poll, Signals, Wish};
-use rustls::ServerConfig;
 use std::cell::RefCell;
-use std::net::TcpListener;
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 
 const SIGNAL: u64 = 0;
 const LISTEN: u64 = 0x10 << 56;
 const CLIENT: u64 = 0x11 << 56;
 const SERVER: u64 = 0x12 << 56;
+pub(crate) const LINK: u64 = 0x13 << 56;
+const ARRIVAL: u64 = 0x14 << 56;
+const RELAY: u64 = 0x15 << 56;
 const KIND: u64 = 0xff << 56;
 /// One read of a client or a server.
 const READ_BYTES: usize = 256 << 10;
-/// How long a listener is left alone when there are no descriptors.
-const ACCEPT_AGAIN_MS: u64 = 100;
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
 
@@ -42,12 +41,6 @@ pub(crate) fn dialler(dir: PathBuf, opened: Opened) -> crate::Dial {
     })
 }
 
-enum Socket {
-    Unix(UnixListener),
-    Tcp(TcpListener),
-    Tls(TcpListener, Arc<ServerConfig>),
-}
-
 struct Client {
     stream: Stream,
     wish: Wish,
@@ -60,51 +53,53 @@ pub(crate) struct Loop {
     poll: Poll,
     door: Door,
     host: Host<Own>,
-    listeners: Vec<(Socket, Rules)>,
+    listeners: Listeners,
+    /// To the other doors, from the first.
+    links: Rc<RefCell<Links>>,
+    /// From the first door, at the others.
+    arrivals: Arrivals,
+    /// Clients of other doors whose TLS ends here.
+    relays: Relays,
     clients: Vec<Option<Client>>,
     servers: Vec<Option<(UnixStream, Vec<u8>, Wish)>>,
     opened: Opened,
     runnable: Vec<usize>,
     buffer: Vec<u8>,
     dirty: Vec<usize>,
-    /// Listeners that are left alone, and until when.
-    paused: Vec<(usize, u64)>,
 }
 
 impl Loop {
-    pub(crate) fn new(boot: &Boot, door: Door, opened: Opened) -> Result<Loop, BootError> {
+    pub(crate) fn new(
+        boot: &Boot,
+        door: Door,
+        opened: Opened,
+        links: Rc<RefCell<Links>>,
+    ) -> Result<Loop, BootError> {
         let poll = Poll::new().map_err(|e| BootError(format!("epoll: {e}")))?;
-        let host = Host::new(boot, door.own_tree(), &poll)
-            .map_err(|e| BootError(format!("{}: {e}", boot.socket(boot.name).display())))?;
-        let mut listeners = Vec::new();
-        for (i, listener) in boot.manifest.listeners.iter().enumerate() {
-            let socket = listen(boot, listener)?;
-            let token = LISTEN | i as u64;
-            let added = match &socket {
-                Socket::Unix(s) => poll.add(s, token, Wish::Read),
-                Socket::Tcp(s) | Socket::Tls(s, _) => poll.add(s, token, Wish::Read),
-            };
-            added.map_err(|e| BootError(format!("{}: {e}", listener.addr)))?;
-            let rules = Rules {
-                fids: listener.fids,
-                overflow: listener.overflow,
-                local_queen: listener.local_queen && listener.kind == ListenerKind::Unix,
-            };
-            listeners.push((socket, rules));
-        }
+        let said = |e| BootError(format!("{}: {e}", boot.own_socket().display()));
+        let host = Host::new(boot, door.own_tree(), &poll).map_err(said)?;
+        let (listeners, arrivals) = if boot.index == 0 {
+            (Listeners::new(boot, &poll, LISTEN)?, Arrivals::none())
+        } else {
+            let path = crate::links::path(&boot.run, boot.index);
+            let said = |e| BootError(format!("{}: {e}", path.display()));
+            (Listeners::none(), Arrivals::listen(&path, &poll, ARRIVAL).map_err(said)?)
+        };
         let servers = door.channel_names().map(|_| None).collect();
         Ok(Loop {
             poll,
             door,
             host,
             listeners,
+            links,
+            arrivals,
+            relays: Relays::new(RELAY),
             clients: Vec::new(),
             servers,
             opened,
             runnable: Vec::new(),
             buffer: vec![0; READ_BYTES],
             dirty: Vec::new(),
-            paused: Vec::new(),
         })
     }
 
@@ -123,8 +118,8 @@ impl Loop {
                 }
             }
             self.pump();
-            let unpause = self.unpause(now.mono_ms);
-            let deadline = if self.runnable.is_empty() {
+            let unpause = self.listeners.unpause(&self.poll, now.mono_ms);
+            let deadline = if self.runnable.is_empty() && !self.relays.is_runnable() {
                 [self.host.deadline_ms(), self.door.deadline_ms(), unpause].into_iter().flatten().min()
             } else {
                 Some(0)
@@ -143,6 +138,8 @@ impl Loop {
             for slot in std::mem::take(&mut self.runnable) {
                 self.resume(slot);
             }
+            self.relays.run(&self.poll);
+            self.door.guests = self.relays.len();
         }
     }
 
@@ -166,7 +163,13 @@ impl Loop {
                     self.flush_server(at);
                 }
             }
+            LINK => self.links.borrow_mut().event(&self.poll, at),
+            ARRIVAL => self.arrive(at),
+            RELAY => self.relays.event(&self.poll, at),
             _ => {
+                if Host::<Own>::is_asked(event) && !self.door.is_alone() {
+                    self.door.count_outstanding();
+                }
                 self.host.event(&self.poll, event, self.door.now());
             }
         }
@@ -174,78 +177,58 @@ impl Loop {
 
     fn accept(&mut self, at: usize) {
         for _ in 0..ACCEPTS {
-            let Some((socket, rules)) = self.listeners.get(at) else { return };
-            let accepted = match socket {
-                Socket::Unix(listener) => listener.accept().map(|(stream, _)| {
-                    let uid = unix::peer_uid(&stream).ok();
-                    let name = uid.map_or("unix".into(), |uid| format!("uid={uid}"));
-                    let is_set = stream.set_nonblocking(true).is_ok();
-                    (is_set.then_some(Stream::Unix(stream)), name, uid)
-                }),
-                Socket::Tcp(listener) => listener.accept().map(|(stream, peer)| {
-                    let is_set = stream.set_nonblocking(true).and(stream.set_nodelay(true)).is_ok();
-                    (is_set.then_some(Stream::Tcp(stream)), peer.ip().to_string(), None)
-                }),
-                Socket::Tls(listener, config) => listener.accept().map(|(stream, peer)| {
-                    let is_set = stream.set_nonblocking(true).and(stream.set_nodelay(true)).is_ok();
-                    let stream = is_set.then(|| Stream::tls(config, stream)).flatten();
-                    (stream, peer.ip().to_string(), None)
-                }),
-            };
-            let (stream, peer, uid) = match accepted {
-                Ok(accepted) => accepted,
-                // Out of descriptors: who is waiting waits.
-                Err(error) if unix::is_exhausted(&error) => return self.pause(at),
-                Err(_) => return,
-            };
-            let Some(mut stream) = stream else { continue };
-            let slot = match self.door.accept(rules.clone(), peer, uid) {
-                Ok(slot) => slot,
-                Err(_) => {
-                    stream.write(&Door::turn_away());
-                    continue;
+            let accepted = self.listeners.accept(&self.poll, at, self.door.now().mono_ms);
+            let Some(arrival) = accepted else { return };
+            let Some(mut arrival) = arrival else { continue };
+            match self.door.accept(arrival.rules, arrival.peer, arrival.uid) {
+                Ok(slot) => self.admit(slot, arrival.stream),
+                Err(_) => drop(arrival.stream.write(&Door::turn_away())),
+            }
+        }
+    }
+
+    fn admit(&mut self, slot: usize, stream: Stream) {
+        if self.poll.add(&stream, CLIENT | slot as u64, Wish::Read).is_err() {
+            return self.door.disconnect(slot);
+        }
+        if self.clients.len() <= slot {
+            self.clients.resize_with(slot + 1, || None);
+        }
+        let client = Client { stream, wish: Wish::Read, is_waiting: false, is_runnable: false };
+        self.clients[slot] = Some(client);
+    }
+
+    /// The first door has let clients in for this one.
+    fn arrive(&mut self, at: usize) {
+        for (handover, mut stream) in self.arrivals.event(&self.poll, at) {
+            match self.door.take_over(handover) {
+                Ok(slot) => {
+                    self.admit(slot, stream);
+                    self.after(slot, Turn::More);
                 }
-            };
-            if self.poll.add(&stream, CLIENT | slot as u64, Wish::Read).is_err() {
-                self.door.disconnect(slot);
-                continue;
+                Err(_) => drop(stream.write(&Door::turn_away())),
             }
-            if self.clients.len() <= slot {
-                self.clients.resize_with(slot + 1, || None);
-            }
-            let client = Client { stream, wish: Wish::Read, is_waiting: false, is_runnable: false };
-            self.clients[slot] = Some(client);
         }
     }
 
-    /// Leaves a listener alone for a while.
-    fn pause(&mut self, at: usize) {
-        if self.watch(at, Wish::Nothing) {
-            self.paused.push((at, self.door.now().mono_ms + ACCEPT_AGAIN_MS));
+    /// A client's session is another door's.
+    fn leave(&mut self, slot: usize, home: u32) {
+        let Some(client) = self.clients.get_mut(slot).and_then(Option::take) else { return };
+        self.runnable.retain(|other| *other != slot);
+        // The file stays open over there: closing it here does not take it out of the poll.
+        let is_out = self.poll.remove(&client.stream).is_ok();
+        let is_tcp = matches!(client.stream, Stream::Tcp(_));
+        let handover = self.door.hand_over(slot, is_tcp);
+        let fd = match client.stream {
+            _ if !is_out => None,
+            Stream::Unix(stream) => Some(stream.into()),
+            Stream::Tcp(stream) => Some(stream.into()),
+            // Its keys cannot be handed on: its bytes are, in the clear, within the hive.
+            tls @ Stream::Tls(_) => self.relays.add(&self.poll, tls),
+        };
+        if let Some(fd) = fd {
+            self.links.borrow_mut().send(&self.poll, home, &handover, fd);
         }
-    }
-
-    fn watch(&self, at: usize, wish: Wish) -> bool {
-        let token = LISTEN | at as u64;
-        self.listeners.get(at).is_some_and(|(socket, _)| {
-            let watched = match socket {
-                Socket::Unix(s) => self.poll.modify(s, token, wish),
-                Socket::Tcp(s) | Socket::Tls(s, _) => self.poll.modify(s, token, wish),
-            };
-            watched.is_ok()
-        })
-    }
-
-    /// Looks at paused listeners again whose time has come; says when the next one's does.
-    fn unpause(&mut self, now_ms: u64) -> Option<u64> {
-        let (due, later) =
-            std::mem::take(&mut self.paused).into_iter().partition(|(_, until)| *until <= now_ms);
-        self.paused = later;
-        let due: Vec<(usize, u64)> = due;
-        due.into_iter().for_each(|(at, _)| {
-            self.watch(at, Wish::Read);
-        });
-        self.paused.iter().map(|(_, until)| *until).min()
     }
 
     fn read_client(&mut self, slot: usize) {
@@ -289,6 +272,7 @@ impl Loop {
                 self.runnable.push(slot);
             }
             Turn::Wait => client.is_waiting = true,
+            Turn::Leave(home) => self.leave(slot, home),
             Turn::End => {
                 self.flush_client(slot);
                 self.end(slot);
@@ -314,6 +298,7 @@ impl Loop {
             let _ = self.poll.add(&stream, SERVER | u64::from(channel), Wish::Read);
             self.servers[at] = Some((stream, Vec::new(), Wish::Read));
         }
+        self.links.borrow_mut().watch(&self.poll);
         for at in 0..self.servers.len() {
             self.flush_server(at);
         }
@@ -413,38 +398,4 @@ impl Loop {
             }
         }
     }
-}
-
-fn listen(boot: &Boot, listener: &Listener) -> Result<Socket, BootError> {
-    let said = |what: String| {
-        BootError(format!("cannot listen at {}!{}: {what}", listener.kind.word(), listener.addr))
-    };
-    if listener.kind == ListenerKind::Unix {
-        // An absolute address replaces the run directory in the join.
-        let path = boot.run.join(&listener.addr);
-        return unix::listen(&path).map(Socket::Unix).map_err(|e| said(e.to_string()));
-    }
-    let (host, port) = listener.host_port().ok_or_else(|| said("not HOST!PORT".into()))?;
-    let tcp = TcpListener::bind((host, port)).map_err(|e| said(e.to_string()))?;
-    tcp.set_nonblocking(true).map_err(|e| said(e.to_string()))?;
-    if listener.kind == ListenerKind::Tcp {
-        return Ok(Socket::Tcp(tcp));
-    }
-    let (Some(cert), Some(key)) = (&listener.cert, &listener.key) else {
-        return Err(said("tls needs cert and key in the manifest".into()));
-    };
-    let read = |reference: &str| read_reference(boot, reference).map_err(&said);
-    let config = tls_config(&read(cert)?, &read(key)?).map_err(&said)?;
-    Ok(Socket::Tls(tcp, config))
-}
-
-/// What a `file:PATH` or `env:NAME` of the manifest refers to; a relative path is one of the data
-/// directory.
-fn read_reference(boot: &Boot, reference: &str) -> Result<Vec<u8>, String> {
-    if let Some(path) = reference.strip_prefix("file:") {
-        let path = boot.data.join(path);
-        return std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()));
-    }
-    let name = reference.strip_prefix("env:").unwrap_or(reference);
-    std::env::var(name).map(String::into_bytes).map_err(|e| format!("${name}: {e}"))
 }

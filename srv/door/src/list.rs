@@ -95,7 +95,12 @@ impl Door {
                 child.mount = Some(mount);
                 let rest: Vec<&str> = place.rest(&below).collect();
                 child.is_root = rest.is_empty();
-                if let Ok((channel, root, is_new)) = self.root(slot, mount, Some(job)) {
+                let below = join(&path, name);
+                let asked = self.keeper(slot, mount, &below).and_then(|keeper| {
+                    let (root, is_new) = self.root(slot, mount, keeper, Some(job))?;
+                    Ok((keeper, root, is_new))
+                });
+                if let Ok((channel, root, is_new)) = asked {
                     left += usize::from(is_new);
                     if !child.is_root {
                         let link = &mut self.channels[channel as usize];
@@ -207,7 +212,10 @@ impl Door {
             return;
         }
         for child in list.mounted {
-            let root = child.mount.and_then(|mount| self.sessions[slot].roots.get(mount as usize));
+            let root = child.mount.and_then(|mount| {
+                let keeper = self.keeper(slot, mount, &join(&path, &child.name)).ok()?;
+                self.sessions[slot].root(mount, keeper, self.is_far(keeper))
+            });
             let known = match (child.qid, root) {
                 (Some(qid), _) => Some(qid),
                 (None, Some(Root::Ready { qid, .. })) if child.is_root => Some(*qid),

@@ -14,6 +14,7 @@ enum Command {
     Bind(Bind),
     Mount(Mount),
     Phase(String),
+    Failed(Failed),
 }
 
 #[derive(Deserialize)]
@@ -28,6 +29,13 @@ struct Revoke {
 struct Budget {
     ticket: String,
     ops: u64,
+}
+
+/// An attach that another door has refused, for everybody's throttle.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Failed {
+    peer: String,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +78,10 @@ pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
                 known_servers(table, servers)
             };
             ("MOUNT", change(own, session, mount))
+        }
+        Ok(Command::Failed(Failed { peer })) => {
+            own.facts.borrow_mut().orders.push(Order::Failed { peer });
+            ("FAILED", Ok(()))
         }
         Ok(Command::Phase(state)) => match Phase::parse(&state) {
             Some(phase) => {

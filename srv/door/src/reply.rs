@@ -56,8 +56,9 @@ impl Door {
                     Ok((_, Rmsg::Lerror { ecode, detail })) => Err(told(ecode, detail.0)),
                     _ => return None,
                 };
+                let is_far = self.is_far(channel);
                 if self.is_live(session)
-                    && let Some(root) = self.sessions[session.slot].roots.get_mut(mount as usize)
+                    && let Some(root) = self.sessions[session.slot].root_mut(mount, channel, is_far)
                     && let Root::Asked { life, bfid } = *root
                 {
                     *root = match answer {

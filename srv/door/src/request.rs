@@ -109,8 +109,9 @@ impl Door {
     fn dispatch(&mut self, slot: usize, tag: u16, msg: &Tmsg, frame: &[u8]) -> Outcome {
         match *msg {
             Tmsg::Attach { fid, afid, uname, aname, .. } => {
-                let qid = self.attach(slot, fid, afid, uname, aname).map_err(bare)?;
-                self.answer(slot, tag, &Rmsg::Attach { qid });
+                if let Some(qid) = self.attach(slot, fid, afid, uname, aname).map_err(bare)? {
+                    self.answer(slot, tag, &Rmsg::Attach { qid });
+                }
                 Ok(())
             }
             // diod's clients ask always, and take errno 0 for: the attach alone will do. It will, where

@@ -18,7 +18,7 @@ pub(crate) struct SessionRef {
 }
 
 /// The rules of the listener that a session came by.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// Whether a clunked fid number may come back.
     pub fids: FidRule,
@@ -106,6 +106,8 @@ pub(crate) struct Session {
     pub(crate) ticket: Option<Held>,
     pub(crate) table: Rc<Table>,
     pub(crate) roots: Vec<Root>,
+    /// The same at other doors, for what they show of their sessions: mount, channel, root.
+    pub(crate) far: Vec<(u16, u16, Root)>,
     pub(crate) public: Rc<RefCell<Public>>,
     /// Bytes that have come and are not handled yet.
     pub(crate) input: Vec<u8>,
@@ -114,6 +116,8 @@ pub(crate) struct Session {
     pub(crate) first_ms: u64,
     pub(crate) last_ms: u64,
     pub(crate) is_ending: bool,
+    /// Its attach belongs to that door.
+    pub(crate) goes_to: Option<u32>,
     /// Already on the list of sessions with output.
     pub(crate) is_dirty: bool,
 }
@@ -153,6 +157,7 @@ impl Session {
             ticket: None,
             table,
             roots: Vec::new(),
+            far: Vec::new(),
             public,
             input: Vec::new(),
             out: Vec::new(),
@@ -160,8 +165,25 @@ impl Session {
             first_ms: now_ms,
             last_ms: now_ms,
             is_ending: false,
+            goes_to: None,
             is_dirty: false,
         }
+    }
+
+    /// The root of a mount at a server, or at another door.
+    pub(crate) fn root(&self, mount: u16, channel: u16, is_far: bool) -> Option<&Root> {
+        if !is_far {
+            return self.roots.get(mount as usize);
+        }
+        self.far.iter().find(|(m, c, _)| (*m, *c) == (mount, channel)).map(|(.., root)| root)
+    }
+
+    /// The same, to change.
+    pub(crate) fn root_mut(&mut self, mount: u16, channel: u16, is_far: bool) -> Option<&mut Root> {
+        if !is_far {
+            return self.roots.get_mut(mount as usize);
+        }
+        self.far.iter_mut().find(|(m, c, _)| (*m, *c) == (mount, channel)).map(|(.., root)| root)
     }
 
     /// Bytes that wait for the client to read.

@@ -1,6 +1,7 @@
 //! The door over servers in the same process: every byte goes through the real engines, none through
 //! a socket.
 
+mod doors;
 mod isolation;
 mod limits;
 mod routing;
@@ -96,6 +97,10 @@ impl Hive {
     }
 
     fn with(edit: impl FnOnce(&mut Manifest)) -> Hive {
+        Hive::at(crate::Seat::only(), edit)
+    }
+
+    fn at(seat: crate::Seat, edit: impl FnOnce(&mut Manifest)) -> Hive {
         let mut manifest = compiled();
         edit(&mut manifest);
         let now = Now { mono_ms: 1000, wall_ms: 1_700_000_000_000 };
@@ -103,9 +108,10 @@ impl Hive {
         let is_down = Rc::clone(&down);
         let mut admission = Admission::for_tests();
         admission.dial = Some(Box::new(move |channel, _| !is_down.borrow().contains(&channel)));
-        let mut door = Door::new(&manifest, admission, now);
+        let mut door = Door::new(&manifest, seat, admission, now);
         door.phase = crate::facts::Phase::Online;
-        let servers = door.channel_names().map(|name| (name != "door").then(|| started(name, now))).collect();
+        let names = door.channel_names().take(door.near);
+        let servers = names.map(|name| (name != "door").then(|| started(name, now))).collect();
         let own = Engine::new(door.own_tree(), Limits { tells_detail: true, ..Limits::default() }, now);
         Hive { door, own, servers, down, silent: BTreeSet::new(), now }
     }
@@ -158,6 +164,12 @@ impl Hive {
         client.version(self);
         assert_eq!(client.attach(self, "queen"), Ok(()));
         client
+    }
+
+    /// A queen at this door, whoever's turn it is.
+    fn queen_here(&mut self) -> Client {
+        self.door.reach = Some(Box::new(|_| false));
+        self.queen()
     }
 
     /// One order of the queen.

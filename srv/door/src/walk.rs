@@ -26,6 +26,8 @@ pub(crate) struct Walk {
 struct Part {
     steps: Vec<Step>,
     mount: Option<u16>,
+    /// Whom it was asked of.
+    keeper: u16,
     /// What the server said to the walk from the mount's root: its qids, or why not.
     answer: Answer,
 }
@@ -97,6 +99,8 @@ impl Door {
         if let (At::Server { mount, channel, life, bfid }, Some((entry, is_ro, below))) = (&from.at, place)
             && *mount == entry
             && !below
+            && (self.seat.count == 1
+                || self.keeper(slot, entry, &path).is_ok_and(|keeper| keeper == *channel))
         {
             let at = At::Server { mount: *mount, channel: *channel, life: *life, bfid: *bfid };
             let merges = sight == Sight::Way;
@@ -180,7 +184,12 @@ impl Door {
             let is_end = i == last && is_whole;
             let Some(step) = part.steps.last() else { continue };
             let rest = self.rest_of(slot, &step.path);
-            match self.root(slot, mount, Some(job)) {
+            let asked = self.keeper(slot, mount, &step.path).and_then(|keeper| {
+                part.keeper = keeper;
+                let (root, is_new) = self.root(slot, mount, keeper, Some(job))?;
+                Ok((keeper, root, is_new))
+            });
+            match asked {
                 Err(refusal) => part.answer = Answer::Refused(refusal),
                 Ok((channel, root, is_new)) => {
                     left += usize::from(is_new);
@@ -260,7 +269,7 @@ impl Door {
                 Some(part) if part.mount == mount && mount.is_some() => part.steps.push(step),
                 _ => {
                     let answer = if mount.is_some() { Answer::Root } else { Answer::Synthetic };
-                    parts.push(Part { steps: vec![step], mount, answer });
+                    parts.push(Part { steps: vec![step], mount, keeper: 0, answer });
                 }
             }
         }
@@ -281,9 +290,10 @@ impl Door {
         let mut qids: Vec<Qid> = Vec::with_capacity(walk.names);
         let mut refusal = None;
         'parts: for part in &walk.parts {
-            let root = part.mount.map(|mount| self.sessions[slot].roots.get(mount as usize));
+            let is_far = self.is_far(part.keeper);
+            let root = part.mount.and_then(|mount| self.sessions[slot].root(mount, part.keeper, is_far));
             for step in &part.steps {
-                match self.step_qid(part, step, root.flatten()) {
+                match self.step_qid(part, step, root) {
                     Ok(qid) => qids.push(qid),
                     Err(why) => {
                         refusal = Some((why, Rc::clone(&step.path)));
@@ -379,38 +389,65 @@ impl Door {
         }
     }
 
-    /// The fid of a mount's root: its channel and number, and whether it has only now been asked for.
-    pub(crate) fn root(
-        &mut self,
-        slot: usize,
-        mount: u16,
-        job: Option<usize>,
-    ) -> Result<(u16, u32, bool), Refusal> {
-        let table = Rc::clone(&self.sessions[slot].table);
+    /// The channel that answers for a path of a mount: its server's; and for the session of another door,
+    /// that door's.
+    pub(crate) fn keeper(&self, slot: usize, mount: u16, path: &str) -> Result<u16, Refusal> {
+        let table = &self.sessions[slot].table;
         let Some(ns::Entry::Mount { server, spec, .. }) = table.entry(mount as usize) else {
             return Err(Word::NotFound.into());
         };
         let Some(channel) = self.channel_of(server) else {
             return Err(Refusal::new(Word::NotFound, format!("no server {server} in this hive")));
         };
+        if self.seat.count == 1 || server != "door" {
+            return Ok(channel);
+        }
+        let rest = self.rest_of(slot, path);
+        let mut names =
+            spec.split('/').filter(|name| !name.is_empty()).chain(rest.iter().map(String::as_str));
+        if (names.next(), names.next()) != (Some("9p"), Some("session")) {
+            return Ok(channel);
+        }
+        let session: Option<u32> = names.next().and_then(|id| id.parse().ok());
+        let home = session.map_or(self.seat.index, |session| self.seat.door_of(session));
+        let far = self.seat.others().position(|(door, _)| door == home);
+        Ok(far.map_or(channel, |i| (self.near + i) as u16))
+    }
+
+    /// The fid of a mount's root at `channel`: its number, and whether it has only now been asked for.
+    pub(crate) fn root(
+        &mut self,
+        slot: usize,
+        mount: u16,
+        channel: u16,
+        job: Option<usize>,
+    ) -> Result<(u32, bool), Refusal> {
+        let table = Rc::clone(&self.sessions[slot].table);
+        let Some(ns::Entry::Mount { spec, .. }) = table.entry(mount as usize) else {
+            return Err(Word::NotFound.into());
+        };
         self.connect(channel);
+        let is_far = self.is_far(channel);
         let session = &mut self.sessions[slot];
         let (number, uname) = (session.number, session.uname_for_servers());
         if session.roots.len() <= mount as usize {
             session.roots.resize_with(table.len(), || Root::None);
         }
+        if is_far && session.root(mount, channel, true).is_none() {
+            session.far.push((mount, channel, Root::None));
+        }
         let link = &mut self.channels[channel as usize];
         if !link.is_up {
-            return Err(Refusal::new(Word::Busy, format!("{server} is not running")));
+            return Err(Refusal::new(Word::Busy, format!("{} is not running", link.name)));
         }
-        let root = &mut session.roots[mount as usize];
+        let Some(root) = session.root_mut(mount, channel, is_far) else { return Err(Word::NotFound.into()) };
         match root {
-            Root::Ready { life, bfid, .. } if *life == link.life => return Ok((channel, *bfid, false)),
-            Root::Asked { life, bfid } if *life == link.life => return Ok((channel, *bfid, false)),
+            Root::Ready { life, bfid, .. } if *life == link.life => return Ok((*bfid, false)),
+            Root::Asked { life, bfid } if *life == link.life => return Ok((*bfid, false)),
             _ => {}
         }
         if !link.has_room() {
-            return Err(Refusal::new(Word::Busy, format!("{server} does not keep up")));
+            return Err(Refusal::new(Word::Busy, format!("{} does not keep up", link.name)));
         }
         let bfid = link.new_fid();
         *root = Root::Asked { life: link.life, bfid };
@@ -418,7 +455,7 @@ impl Door {
         let attach =
             Tmsg::Attach { fid: bfid, afid: ninep::wire::NOFID, uname: &uname, aname: spec, n_uname: number };
         link.send(&attach, Wait::Attach { session: who, mount, job });
-        Ok((channel, bfid, job.is_some()))
+        Ok((bfid, job.is_some()))
     }
 
     /// The names from the root of the path's mount to the path.

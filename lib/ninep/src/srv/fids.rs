@@ -63,6 +63,16 @@ impl<T> Fids<T> {
         core::mem::take(&mut self.live).into_iter()
     }
 
+    /// The highest number that was used.
+    pub fn highest(&self) -> Option<u32> {
+        self.highest
+    }
+
+    /// Numbers up to `highest` have been used, by the same session in another place.
+    pub fn spend(&mut self, highest: Option<u32>) {
+        self.highest = self.highest.max(highest);
+    }
+
     /// Live fids.
     pub fn len(&self) -> usize {
         self.live.len()
@@ -96,6 +106,18 @@ mod tests {
         assert_eq!(fids.insert(5, ()), Err(Word::Closed));
         assert_eq!(fids.insert(3, ()), Err(Word::Closed));
         assert_eq!(fids.insert(6, ()), Ok(()));
+    }
+
+    #[test]
+    fn numbers_that_were_used_elsewhere_are_spent() {
+        let mut fids = Fids::new(4, true);
+        fids.insert(2, ()).unwrap();
+        fids.spend(Some(5));
+        fids.spend(None);
+        assert_eq!(
+            (fids.highest(), fids.insert(5, ()), fids.insert(6, ())),
+            (Some(5), Err(Word::Closed), Ok(()))
+        );
     }
 
     #[test]
