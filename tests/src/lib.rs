@@ -164,6 +164,12 @@ impl Drop for Hive {
     }
 }
 
+/// The shipped manifest, with so many doors.
+pub fn with_doors(shipped: &str, count: u32) -> String {
+    let doors = format!("[servers.door]\ncount = {count}\nmemory_kib = 65_536\n");
+    shipped.replace("[servers.door]\n", &doors).replace("sessions = 16384", "sessions = 1024")
+}
+
 /// Waits for something to hold, ten seconds at most.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(10);

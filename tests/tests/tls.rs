@@ -11,7 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tests::{Hive, until};
+use tests::{Hive, until, with_doors};
 
 fn openssl(dir: &Path, args: &str) {
     let made = Command::new("openssl").args(args.split(' ')).current_dir(dir).output().unwrap();
@@ -37,21 +37,28 @@ struct Tls {
 
 impl Tls {
     fn start() -> Tls {
+        Tls::edited(str::to_owned)
+    }
+
+    fn edited(edit: impl FnOnce(&str) -> String) -> Tls {
         // Free now; another's in between is another run of the test.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listener = format!(
             "[[listeners]]\nkind = \"tls\"\naddr = \"127.0.0.1!{port}\"\ncert = \"file:door.pem\"\nkey = \"file:door.key\"\n"
         );
-        let hive = Hive::with_sections(&listener, |data| {
-            authority(data, "ours");
-            authority(data, "strangers");
-            openssl(data, &format!("req {KEY} -subj /CN=localhost -keyout door.key -out door.csr"));
-            fs::write(data.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
-            openssl(
-                data,
-                "x509 -req -in door.csr -CA ours.pem -CAkey ours.key -days 2 -extfile names -out door.pem",
-            );
-        });
+        let hive = Hive::edited(
+            |shipped| edit(shipped) + &listener,
+            |data| {
+                authority(data, "ours");
+                authority(data, "strangers");
+                openssl(data, &format!("req {KEY} -subj /CN=localhost -keyout door.key -out door.csr"));
+                fs::write(data.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+                openssl(
+                    data,
+                    "x509 -req -in door.csr -CA ours.pem -CAkey ours.key -days 2 -extfile names -out door.pem",
+                );
+            },
+        );
         Tls { hive, port }
     }
 
@@ -91,6 +98,32 @@ fn who_shows_a_ticket_over_tls_is_served_as_at_home() {
     let shown =
         tls.hive.print("cohcat", &["--door", &text, "--ticket", ticket.to_str().unwrap(), "/proc/version"]);
     assert_eq!(shown, tls.hive.read("/proc/version").unwrap().trim());
+}
+
+#[test]
+fn a_session_of_another_door_over_tls_is_served_as_at_home() {
+    let tls = Tls::edited(|shipped| with_doors(shipped, 3));
+    let addr = tls.addr("localhost", "ours");
+    let (version, line) = (tls.hive.read("/proc/version").unwrap(), format!("{}\n", "x".repeat(7999)));
+    let mut conns = Vec::new();
+    // Where a ticket's sessions are is decided by its id: a dozen leave no door out, but once in a hundred.
+    for _ in 0..12 {
+        let mut conn = Conn::dial(&addr, &tls.queen()).unwrap();
+        assert_eq!(conn.read_all("/proc/version").unwrap(), version.as_bytes());
+        let fid = conn.open_path("/log/queen.log", 1).unwrap();
+        for _ in 0..10 {
+            assert_eq!(conn.write_at(fid, u64::MAX, line.as_bytes()).unwrap(), 8000);
+        }
+        conns.push(conn);
+    }
+    for conn in &mut conns {
+        let log = conn.read_all("/log/queen.log").unwrap();
+        assert_eq!(log.iter().filter(|byte| **byte == b'x').count() / 7999, 120);
+    }
+    let active = || tls.hive.read("/proc/9p/session/active").unwrap();
+    assert_eq!(active(), "active=13 draining=0\n");
+    conns.clear();
+    until("their ends are seen", || active() == "active=1 draining=0\n");
 }
 
 #[test]

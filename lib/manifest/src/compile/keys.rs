@@ -102,7 +102,7 @@ pub const KEYS: &[Key] = &[
     key("servers.NAME.required", A::Bool, Absent::ByServer, "without it the hive is DEGRADED"),
     key("servers.NAME.memory_kib", A::Int(KIB, 16 * MIB), Absent::ByServer, "what each of its processes may take, KiB"),
     key("servers.NAME.affinity", A::Cores, Absent::List(&[]), "the cores that it may run on; none: any"),
-    key("servers.NAME.count", A::Int(1, 16), Absent::Int(1), "how many processes share the work; the door alone may have more than one (for worker see telemetry.worker_servers)"),
+    key("servers.NAME.count", A::Int(1, 16), Absent::Int(1), "how many processes share the work; the door alone may have more than one, and they share its listeners (for worker see telemetry.worker_servers)"),
 
     key("listeners[].kind", A::Word(&["unix", "tcp", "tls"]), Absent::Refused, "what it listens on"),
     key("listeners[].addr", A::Addr, Absent::Refused, "unix: a socket's path, relative to the run directory; tcp and tls: HOST!PORT"),

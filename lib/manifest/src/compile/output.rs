@@ -28,8 +28,9 @@ pub(crate) fn files(manifest: &Manifest, fingerprint: Fingerprint) -> BTreeMap<S
     files
 }
 
-/// Who may talk to whom: one channel per pair, with the roots that go through it. Doors reach
-/// what clients may see; a server, another's internal root; init asks each whether it answers.
+/// Who may talk to whom: one channel per pair of processes, with the roots that go through it. Doors
+/// reach what clients may see, and what other doors have of it; a server, another's internal root; init
+/// asks each whether it answers.
 fn topology(manifest: &Manifest, fingerprint: Fingerprint) -> String {
     let mut channels: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let enabled = |name: &str| name == "init" || manifest.server(name).is_some();
@@ -51,10 +52,22 @@ fn topology(manifest: &Manifest, fingerprint: Fingerprint) -> String {
             channels.entry(("init", to)).or_default().insert(root);
         }
     }
-    let channels: Vec<serde_json::Value> = channels
-        .iter()
-        .map(|((from, to), roots)| json!({ "from": from, "to": to, "roots": roots }))
-        .collect();
+    if manifest.server("door").is_some_and(|door| door.count > 1) {
+        channels.insert(("door", "door"), BTreeSet::from(["9p", "ctl"]));
+    }
+    let processes = |name: &str| match manifest.server(name) {
+        Some(server) => server.processes().collect(),
+        None => vec![name.to_string()],
+    };
+    let mut pairs = BTreeMap::new();
+    for ((from, to), roots) in &channels {
+        for from in processes(from) {
+            let others = processes(to).into_iter().filter(|to| *to != from);
+            pairs.extend(others.map(|to| ((from.clone(), to), roots)));
+        }
+    }
+    let channels: Vec<serde_json::Value> =
+        pairs.iter().map(|((from, to), roots)| json!({ "from": from, "to": to, "roots": roots })).collect();
     let servers: Vec<serde_json::Value> = manifest
         .servers
         .iter()

@@ -64,6 +64,24 @@ fn the_topology_has_no_way_around_the_door() {
 }
 
 #[test]
+fn every_process_of_a_server_has_channels_of_its_own() {
+    let house = House::new().edit("[servers.door]", "[servers.door]\ncount = 2");
+    let compiled = house.compile().expect("it compiles");
+    let topology: serde_json::Value =
+        serde_json::from_slice(&compiled.files["topology.json"]).expect("parses");
+    let channels = topology["channels"].as_array().expect("channels");
+    let pair = |from: &str, to: &str| {
+        channels.iter().find(|c| c["from"] == from && c["to"] == to).map(|c| c["roots"].to_string())
+    };
+    assert_eq!(pair("door", "proc"), pair("door-1", "proc"));
+    assert_eq!(pair("queen", "door-1").as_deref(), Some("[\"ctl\"]"));
+    assert_eq!(pair("init", "door-1").as_deref(), Some("[\"\"]"));
+    assert_eq!(pair("door", "door-1").as_deref(), Some("[\"9p\",\"ctl\"]"));
+    assert_eq!(pair("door-1", "door").as_deref(), Some("[\"9p\",\"ctl\"]"));
+    assert!(channels.iter().all(|channel| channel["from"] != channel["to"]));
+}
+
+#[test]
 fn only_what_the_compiler_wrote_is_loaded() {
     let manifest = House::new().compile().expect("it compiles").manifest;
     let cbor = manifest.to_cbor();
