@@ -86,7 +86,7 @@ impl Admission {
     }
 }
 
-/// So much of a name tells peers apart.
+/// So many characters of a name tell peers apart.
 const NAME_MAX: usize = 128;
 
 /// Who a session turns out to be.
@@ -176,7 +176,7 @@ impl Door {
         let is_foreign = session.rules.fids == manifest::Fids::Reuse;
         // Sessions over a Unix socket share one user: there the name that is asked for tells them apart.
         let peer = if session.peer_uid.is_some() {
-            let name = uname.get(..uname.floor_char_boundary(NAME_MAX)).unwrap_or_default();
+            let name: String = uname.chars().take(NAME_MAX).collect();
             format!("{} {name}", session.peer)
         } else {
             session.peer.clone()

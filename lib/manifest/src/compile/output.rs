@@ -57,7 +57,7 @@ fn topology(manifest: &Manifest, fingerprint: Fingerprint) -> String {
     }
     let processes = |name: &str| match manifest.server(name) {
         Some(server) => server.processes().collect(),
-        None => vec![name.to_string()],
+        None => Vec::from([name.to_string()]),
     };
     let mut pairs = BTreeMap::new();
     for ((from, to), roots) in &channels {
