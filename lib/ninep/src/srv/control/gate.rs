@@ -12,6 +12,9 @@ use alloc::vec::Vec;
 
 /// How long a command waits for a gate that is away: its server is back within a second.
 pub(super) const GATE_MS: u64 = 1000;
+/// How long the gate may take, and where it has an approval journaled.
+const ANSWER_MS: u64 = 2000;
+const TAKE_MS: u64 = 4000;
 /// The ctl file whose records change rules.
 const RULES: &str = "\"path\":\"/policy/ctl\"";
 
@@ -96,13 +99,22 @@ impl<S: Ledger> Control<S> {
         }
         if self.asked > 0 {
             line.push_str("]\n");
+            let takes = self.gate.front().is_some_and(|pending| pending.gate == Gate::Takes);
+            self.gate_until_ms = Some(self.now.mono_ms + if takes { TAKE_MS } else { ANSWER_MS });
             self.rules.asked = (self.next_seq.saturating_sub(1), self.now.mono_ms);
             self.gate_out = self.ask(policy, "gate".into(), Op::Write(line.into_bytes()));
         }
     }
 
+    /// The gate does not answer: what it may say yet comes too late.
+    pub(super) fn ungated(&mut self, state: &mut S) {
+        self.gate_out = None;
+        self.gated(state, Err(Refusal::new(Word::Busy, "it does not answer")));
+    }
+
     /// The gate has answered: `OK GATE 0=pass 1=gated 2=approved:a-1 3=policy 4=permission gen=7`.
     pub(super) fn gated(&mut self, state: &mut S, answer: Result<Vec<u8>, Refusal>) {
+        self.gate_until_ms = None;
         let said = answer.and_then(|bytes| {
             let said = String::from_utf8(bytes).unwrap_or_default();
             if said.starts_with("OK GATE ") { Ok(said) } else { Err(Word::Busy.into()) }

@@ -78,6 +78,7 @@ pub(in crate::srv) struct Control<S: Ledger> {
     pub(super) asked: usize,
     pub(super) gate_out: Out,
     pub(super) gate_retry_ms: Option<u64>,
+    pub(super) gate_until_ms: Option<u64>,
     pub(super) rules: Rules,
     /// Staged commands, in order, and how many of the first are in the append that is out, or in doubt.
     staged: VecDeque<Pending<S::Command>>,
@@ -109,6 +110,7 @@ impl<S: Ledger> Control<S> {
             asked: 0,
             gate_out: None,
             gate_retry_ms: None,
+            gate_until_ms: None,
             rules: Rules::default(),
             staged: VecDeque::new(),
             sent: 0,
@@ -275,6 +277,7 @@ impl<S: Ledger> Control<S> {
             .for_each(|p| self.refuse(p, refusal.clone()));
         self.asked = 0;
         self.gate_out = None;
+        self.gate_until_ms = None;
         self.phase = Phase::Reading;
         self.doubt_ms = Some(self.now.mono_ms + DOUBT_MS);
         self.retry_ms = None;
@@ -391,6 +394,9 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
         let is_due = |at: &mut Option<u64>| at.take_if(|at| *at <= now.mono_ms).is_some();
         is_due(&mut self.retry_ms);
         is_due(&mut self.gate_retry_ms);
+        if is_due(&mut self.gate_until_ms) {
+            self.ungated(state);
+        }
         if is_due(&mut self.doubt_ms) {
             let refusal = self.lost();
             core::mem::take(&mut self.staged).iter().for_each(|p| self.refuse(p, refusal.clone()));
@@ -401,7 +407,10 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
 
     fn deadline_ms(&self) -> Option<u64> {
         let due = self.due_ms.filter(|at| *at < u64::MAX && self.phase == Phase::Open);
-        [self.retry_ms, self.gate_retry_ms, self.doubt_ms, due].into_iter().flatten().min()
+        [self.retry_ms, self.gate_retry_ms, self.gate_until_ms, self.doubt_ms, due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn outbox(&mut self) -> Vec<Request> {

@@ -483,3 +483,15 @@ fn a_file_without_a_rule_is_not_asked_about_again_while_that_is_promised() {
     assert_eq!(desk.requests()[0].path, "gate");
     assert_eq!(desk.replies(), [(one, None), (two, None)]);
 }
+
+#[test]
+fn a_gate_that_does_not_answer_is_away() {
+    let mut desk = Desk::new(Some("audit"), Some("policy"));
+    desk.open("0");
+    let one = desk.write("1");
+    let ask = desk.requests();
+    desk.now.mono_ms += 2000;
+    assert_eq!(desk.replies(), [(one, Some(Word::Busy))]);
+    desk.answer(&ask[0], Ok("OK GATE 0=pass gen=1\n"));
+    assert_eq!(desk.requests(), [], "it is too late");
+}
