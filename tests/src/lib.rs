@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod journal;
+pub mod terminal;
 
 use ninep::dial::{Addr, Conn, Credentials, DialError};
 use std::path::{Path, PathBuf};

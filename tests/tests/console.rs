@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use talk::Talk;
 use tests::{Hive, program, until};
@@ -75,13 +76,21 @@ fn a_script_says_the_same_on_every_way_in() {
     let talk = Talk::console(&remote, Some(token.trim()), &queen(), SILENCE, &mut |_| {}).unwrap();
     same("over TCP", &golden, &transcript(talk, &script));
 
-    let printed = hive.program("cohsh", &["--script", transcripts().join("session.coh").to_str().unwrap()]);
-    let printed = String::from_utf8(printed.stdout).unwrap();
-    let said = golden.lines().filter(|line| !line.starts_with("> "));
-    // A script that has no EXPECT behind a refusal ends there.
-    let expected: Vec<_> = std::iter::once("OK ATTACH role=queen").chain(said).collect();
-    let found: Vec<_> = printed.lines().map(named).collect();
-    assert!(found.len() > 20 && expected[..found.len()] == found[..], "cohsh: {printed}");
+    // cohsh, with the attach that the others had before: at the door and at both consoles.
+    let said: String =
+        golden.lines().filter(|line| !line.starts_with("> ")).map(|line| line.to_owned() + "\n").collect();
+    let (local, remote) =
+        (format!("unix!{}", hive.path("run/console").display()), format!("tcp!127.0.0.1!{port}"));
+    let token = hive.path("data/console.token").display().to_string();
+    for options in [&[][..], &["--console", &local], &["--console", &remote, "--token", &token]] {
+        let mut cohsh = Command::new(program("cohsh"));
+        let lines = fs::File::open(transcripts().join("session.coh")).unwrap();
+        let output = cohsh.args(options).env("COH_RUN", hive.path("run")).stdin(lines).output().unwrap();
+        assert!(output.status.success(), "{options:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let printed: String = printed.lines().map(|line| named(line) + "\n").collect();
+        same(&format!("cohsh {options:?}"), &format!("OK ATTACH role=queen\n{said}"), &printed);
+    }
 }
 
 /// A TCP console, byte for byte.
@@ -245,6 +254,16 @@ fn the_hive_passes_its_own_tests() {
     }
     let json = hive.print("cohtest", &["--mode", "full", "--json", "--no-mutate"]);
     assert!(json.contains("\"detail\":\"skipped\""));
+    // Run again it says the same, but for how long it took; over a console, too.
+    let local = format!("unix!{}", hive.path("run/console").display());
+    let report = |options: &[&str]| {
+        let json = hive.print("cohtest", &[&["--mode", "full", "--json"], options].concat());
+        let (before, rest) = json.split_once("\"elapsed_ms\":").unwrap();
+        before.to_owned() + rest.trim_start_matches(|c: char| c.is_ascii_digit())
+    };
+    let first = report(&[]);
+    assert_eq!(first, report(&[]));
+    assert_eq!(first, report(&["--console", &local]));
     assert!(program("cohtest").exists());
 }
 

@@ -84,6 +84,8 @@ fn play(path: &Path, place: &Place, out: &mut Out) -> Result<(), Trouble> {
 fn lines(place: &Place, out: &mut Out) -> Result<(), Trouble> {
     let mut printer = Printer::new(out);
     let (mut talk, recording) = place.begin(&mut |line| printer.line(line))?;
+    // Who waits for it before the first line has it.
+    flush(&mut printer)?;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Trouble::failed(format!("standard input: {e}")))?;
         if line.trim().is_empty() {
@@ -104,6 +106,11 @@ fn keep(recording: Option<Recording>, talk: &Talk, out: &mut Out) -> Result<(), 
 
 fn one(talk: &mut Talk, line: &str, printer: &mut Printer) -> Result<(), Trouble> {
     talk.send(line, &mut |line| printer.line(line)).map_err(trouble)?;
+    flush(printer)
+}
+
+/// Shows what was printed.
+fn flush(printer: &mut Printer) -> Result<(), Trouble> {
     std::mem::replace(&mut printer.done, Ok(()))?;
     printer.out.flush()
 }

@@ -1,7 +1,7 @@
 //! At a terminal: line editing, history, completion; a lost connection is made again.
 
 use crate::complete::{Completion, Shared};
-use crate::{Printer, keep};
+use crate::{Printer, flush, keep};
 use cohcmd::{Out, Trouble};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustyline::error::ReadlineError;
@@ -9,6 +9,7 @@ use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,12 +46,16 @@ pub(crate) fn converse(place: &Place, out: &mut Out) -> Result<(), Trouble> {
     let cared_for = Arc::clone(&talk);
     std::thread::spawn(move || care(&cared_for));
     let mut person = Person { place, printer, recording, interrupt: Interrupt::new()? };
-    let mut next: Option<String> = None;
+    // What was pasted in several lines, or typed into a tail.
+    let mut next: VecDeque<String> = VecDeque::new();
     loop {
-        let line = match next.take() {
+        let line = match next.pop_front() {
             Some(line) => line,
             None => match editor.readline(PROMPT) {
-                Ok(line) => line,
+                Ok(lines) => {
+                    next.extend(lines.lines().map(str::to_owned));
+                    continue;
+                }
                 Err(ReadlineError::Interrupted) => continue,
                 Err(ReadlineError::Eof) => break,
                 Err(error) => return Err(said(error)),
@@ -65,7 +70,7 @@ pub(crate) fn converse(place: &Place, out: &mut Out) -> Result<(), Trouble> {
             let _ = editor.add_history_entry(line);
         }
         let mut talk = talk.lock().unwrap_or_else(PoisonError::into_inner);
-        next = person.one(&mut talk, line)?;
+        next.extend(person.one(&mut talk, line)?);
         if line == "quit" {
             break;
         }
@@ -111,11 +116,6 @@ fn show(printer: &mut Printer, line: &str) {
         Some("OK" | "END" | "PONG") if is_terminal => printer.line(&format!("\u{1b}[2m{line}\u{1b}[0m")),
         _ => printer.line(line),
     }
-}
-
-fn flush(printer: &mut Printer) -> Result<(), Trouble> {
-    std::mem::replace(&mut printer.done, Ok(()))?;
-    printer.out.flush()
 }
 
 /// ^C: it ends a tail that is shown, and else the shell, as it does any program.
