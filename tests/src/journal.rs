@@ -99,7 +99,11 @@ impl Books {
     /// Folds records from the first on.
     pub fn of(records: &[Record]) -> Books {
         let mut books = Books::default();
-        let is_ours = |it: &&Record| matches!(&*it.kind, "ctl" | "system") && it.path.starts_with("/queen/");
+        let is_ours = |it: &&Record| {
+            matches!(&*it.kind, "ctl" | "system")
+                && it.path.starts_with("/queen/")
+                && !it.path.starts_with("/queen/telemetry/")
+        };
         records.iter().filter(is_ours).for_each(|record| books.take(record));
         books
     }

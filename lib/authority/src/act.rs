@@ -297,8 +297,15 @@ impl State {
                 Ok((ack.with("id", &window.id), vec![log(seq, line)]))
             }
             ExportCtl::Close(id) => {
-                self.exports.close(id)?;
-                Ok((ack.with("id", id), vec![log(seq, format!("export closed {id}"))]))
+                let mut effects = vec![log(seq, format!("export closed {id}"))];
+                effects.extend(self.exports.close(id)?.then_some(Effect::Exports));
+                Ok((ack.with("id", id), effects))
+            }
+            ExportCtl::Job(job) => {
+                self.exports.add(job)?;
+                let line = format!("export job {} window={}", job.id, job.window);
+                let ack = ack.with("id", &job.id).with("window", &job.window);
+                Ok((ack, vec![log(seq, line), Effect::Exports]))
             }
         }
     }
@@ -356,8 +363,9 @@ impl State {
                 if self.exports.get(id)?.until_ms > ts_ms {
                     return Err(early("window", id));
                 }
-                self.exports.close(id)?;
-                Ok((ack.with("id", id), vec![log(seq, format!("export shut {id} reason=time"))]))
+                let mut effects = vec![log(seq, format!("export shut {id} reason=time"))];
+                effects.extend(self.exports.close(id)?.then_some(Effect::Exports));
+                Ok((ack.with("id", id), effects))
             }
             System::Cut(CutOff { reason, holds }) => {
                 self.root.set(*reason, *holds);

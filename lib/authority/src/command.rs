@@ -27,6 +27,11 @@ pub const SCHEDULE: &str = "/queen/schedule/ctl";
 pub const EXPORT: &str = "/queen/export/ctl";
 /// No file: the queen's own commands are recorded under this name.
 pub const SYSTEM: &str = "/queen/system";
+/// Does the authority take commands of that path? Other servers journal theirs below `/queen` too.
+pub fn owns(path: &str) -> bool {
+    [QUEEN, LIFECYCLE, LEASE, SCHEDULE, EXPORT, SYSTEM].contains(&path)
+}
+
 /// The schema of an envelope.
 const ENVELOPE: &str = "queen-ctl/v1";
 
@@ -133,7 +138,7 @@ const LEASE_VERBS: &Verbs = &[
 ];
 const SCHEDULE_VERBS: &Verbs =
     &[("enqueue", "ENQUEUE"), ("cancel", "CANCEL"), ("reprioritise", "REPRIORITISE")];
-const EXPORT_VERBS: &Verbs = &[("open", "OPEN"), ("close", "CLOSE")];
+const EXPORT_VERBS: &Verbs = &[("open", "OPEN"), ("close", "CLOSE"), ("job", "JOB")];
 
 fn read<T: DeserializeOwned>(value: Value, verbs: &Verbs) -> Result<T, (&'static str, Refused)> {
     let first = value.object().and_then(|pairs| pairs.first()).map_or("", |(key, _)| key.as_str());

@@ -13,9 +13,27 @@ use serde::{Deserialize, Serialize};
 pub enum ExportCtl {
     /// A new window.
     Open(Window),
-    /// The end of one.
+    /// The end of one, and of its job.
     Close(String),
+    /// What a window allows, made ready to be fetched.
+    Job(ExportJob),
 }
+
+/// What a window allows, as files below `/queen/export/lora_jobs/<id>`, for as long as it is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportJob {
+    /// Its name, given by who asks for it.
+    pub id: String,
+    /// Which window; it has no other job, so that what leaves through it is bounded once.
+    pub window: String,
+    /// Which model the telemetry is about; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub base_model: String,
+}
+
+/// What can be exported: devices' segments.
+const TELEMETRY: &str = "/queen/telemetry";
 
 /// A window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +55,7 @@ impl ExportCtl {
         match self {
             ExportCtl::Open(_) => "OPEN",
             ExportCtl::Close(_) => "CLOSE",
+            ExportCtl::Job(_) => "JOB",
         }
     }
 
@@ -49,6 +68,14 @@ impl ExportCtl {
                 within("max_bytes", *max_bytes, 1, COUNT_MAX)
             }
             ExportCtl::Close(id) => bounds::name("close", id),
+            ExportCtl::Job(ExportJob { id, window, base_model }) => {
+                bounds::name("id", id)?;
+                if id.starts_with('.') {
+                    return Err(Refused::invalid("id: a directory's name does not begin with a dot"));
+                }
+                bounds::name("window", window)?;
+                bounds::reason("base_model", base_model)
+            }
         }
     }
 }
@@ -57,12 +84,20 @@ impl ExportCtl {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Exports {
     windows: BTreeMap<String, Window>,
+    /// Jobs by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    jobs: BTreeMap<String, ExportJob>,
 }
 
 impl Exports {
     /// Open windows in the order of their names.
     pub fn windows(&self) -> impl Iterator<Item = &Window> {
         self.windows.values()
+    }
+
+    /// Jobs and their windows, in the order of their names.
+    pub fn jobs(&self) -> impl Iterator<Item = (&ExportJob, &Window)> {
+        self.jobs.values().filter_map(|job| Some((job, self.windows.get(&job.window)?)))
     }
 
     pub(crate) fn get(&self, id: &str) -> Result<&Window, Refused> {
@@ -84,7 +119,28 @@ impl Exports {
         Ok(())
     }
 
-    pub(crate) fn close(&mut self, id: &str) -> Result<(), Refused> {
-        self.windows.remove(id).map(|_| ()).ok_or_else(|| Refused::unknown("window", id))
+    pub(crate) fn add(&mut self, job: &ExportJob) -> Result<(), Refused> {
+        let window = self.get(&job.window)?;
+        let is_below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+        if !window.path.strip_prefix(TELEMETRY).is_some_and(is_below) {
+            let detail = format!("window={}: its path is not below {TELEMETRY}", job.window);
+            return Err(Refused::invalid(detail));
+        }
+        if self.jobs.contains_key(&job.id) {
+            return Err(Refused::invalid(format!("id={}: there is such a job", job.id)));
+        }
+        if let Some(other) = self.jobs.values().find(|other| other.window == job.window) {
+            return Err(Refused::invalid(format!("window={}: it has its job {}", job.window, other.id)));
+        }
+        self.jobs.insert(job.id.clone(), job.clone());
+        Ok(())
+    }
+
+    /// Closes a window; says whether it had a job, which goes with it.
+    pub(crate) fn close(&mut self, id: &str) -> Result<bool, Refused> {
+        self.windows.remove(id).ok_or_else(|| Refused::unknown("window", id))?;
+        let before = self.jobs.len();
+        self.jobs.retain(|_, job| job.window != id);
+        Ok(self.jobs.len() < before)
     }
 }

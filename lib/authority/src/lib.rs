@@ -26,10 +26,10 @@ mod workers;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-pub use command::{Action, Command, EXPORT, Entry, LEASE, LIFECYCLE, QUEEN, SCHEDULE, SYSTEM, parse};
+pub use command::{Action, Command, EXPORT, Entry, LEASE, LIFECYCLE, QUEEN, SCHEDULE, SYSTEM, owns, parse};
 pub use ctl::{Budget, Ctl, GpuLease, Kind, Spawn};
 pub use dedupe::{Dedupe, Envelope, First};
-pub use export::{ExportCtl, Exports, Window};
+pub use export::{ExportCtl, ExportJob, Exports, Window};
 pub use lease::{Lease, LeaseCtl, Leases, Preemption};
 pub use lifecycle::{Order, Phase};
 pub use refused::{Ack, Quoted, Refused, Word};

@@ -57,6 +57,8 @@ pub enum Effect {
         /// Where.
         at: String,
     },
+    /// There are other export jobs than before.
+    Exports,
     /// The lifecycle has another state.
     Phase(Phase),
     /// A line for people, without its time.

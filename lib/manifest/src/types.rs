@@ -222,6 +222,14 @@ pub struct Telemetry {
     pub eviction: Eviction,
     /// Pieces of one artefact in reference manifests.
     pub max_refs: u32,
+    /// Bytes of one artefact.
+    pub artefact_bytes: u64,
+    /// Bytes of a file that is sent in envelopes; a larger one goes by reference.
+    pub inline_bytes: u64,
+    /// Media types of segments; `text/*` is all of them.
+    pub mimes: Vec<String>,
+    /// Commands of devices on their way to the journal at once.
+    pub pending: u32,
     /// Time between two syncs of what was written, milliseconds.
     pub sync_ms: u64,
     /// Time between two lines of `/proc/ingest/watch`, milliseconds.
@@ -369,6 +377,8 @@ pub struct Schedule {
 pub struct Export {
     /// Windows open at once.
     pub max_windows: u32,
+    /// Payload of one job, bytes.
+    pub job_bytes: u64,
 }
 
 /// Rules and approvals (spec 4.4).

@@ -68,7 +68,9 @@ impl Part {
             return None;
         }
         match entry.path.split('/').nth(1) {
-            Some("queen") if entry.kind != Kind::Gate => Some(Part::Authority),
+            Some("queen") if entry.kind != Kind::Gate && authority::owns(&entry.path) => {
+                Some(Part::Authority)
+            }
             Some("policy" | "actions") => Some(Part::Policy),
             _ => None,
         }

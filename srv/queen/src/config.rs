@@ -17,6 +17,8 @@ pub struct Config {
     pub programs: HashMap<String, String>,
     /// What workers' records are.
     pub frame_schema: manifest::FrameSchema,
+    /// Is there a server that makes exports?
+    pub has_telemetry: bool,
     /// Servers that the hive cannot be ONLINE without, herself not among them.
     pub required: Vec<String>,
 }
@@ -36,6 +38,7 @@ impl Config {
             door: format!("unix!{}", boot.run.join("door").display()),
             programs: manifest.workers.programs.clone().into_iter().collect(),
             frame_schema: manifest.telemetry.frame_schema,
+            has_telemetry: manifest.server("telemetry").is_some(),
             required: required.map(|server| server.name.clone()).collect(),
         }
     }

@@ -6,7 +6,7 @@ use crate::show;
 use authority::{Effect, End, Phase, Worker};
 use manifest::FrameSchema;
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Request, Verdict};
+use ninep::srv::{Op, Request, Verdict};
 
 /// A worker that has had its ticks keeps its directory for this long, so that a reader who follows it
 /// sees the last record.
@@ -69,6 +69,12 @@ impl Queen {
                         json(&at)
                     )));
                 }
+                Effect::Exports if self.config.has_telemetry => {
+                    let op = Op::Write(b"look\n".to_vec());
+                    let path = "look".into();
+                    together.push(Request { id: 0, server: "telemetry", root: "in", path, op });
+                }
+                Effect::Exports => {}
                 Effect::Phase(phase) => together.extend(phase_orders(phase)),
             }
         }

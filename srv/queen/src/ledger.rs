@@ -92,7 +92,7 @@ impl Ledger for Queen {
         let record = journal::Record::parse(line.as_bytes()).map_err(|error| error.to_string())?;
         let it = &record.entry;
         let is_ours =
-            matches!(it.kind, journal::Kind::Ctl | journal::Kind::System) && it.path.starts_with("/queen/");
+            matches!(it.kind, journal::Kind::Ctl | journal::Kind::System) && authority::owns(&it.path);
         if is_ours {
             let at = |what: &str| format!("seq={}: {what}", record.seq);
             let command =

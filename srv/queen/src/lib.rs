@@ -28,13 +28,13 @@ pub use queen::Queen;
 /// lifecycle/ctl                       cordon drain resume quiesce reset
 /// lease/ctl                           grant renew release preempt quota
 /// schedule/ctl                        enqueue cancel reprioritise
-/// export/{ctl,windows}                open close
+/// export/{ctl,windows,jobs}           open close job
 /// [lifecycle]/{state,reason,since}    ONLINE, why, since when
 /// [root]/{reachable,last_seen_ms,cut_reason}
 /// [lease]/{summary,active,preemptions}
 /// [schedule]/{summary,queue}
 /// [proc]/{workers,dedupe}             one line a worker, one an envelope
-/// [in]/{events,revoked,workers,hash}  for the hive's servers only
+/// [in]/{events,revoked,workers,exports,hash}  for the hive's servers only
 /// ```
 pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
     let max_line = config.ctl_line_bytes;
@@ -44,11 +44,12 @@ pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
         .dir("lifecycle", Dir::new().ctl("ctl", 0o600, max_line, LIFECYCLE))
         .dir("lease", ctl(LEASE))
         .dir("schedule", ctl(SCHEDULE))
-        .dir("export", ctl(EXPORT).text("windows", show::windows));
+        .dir("export", ctl(EXPORT).text("windows", show::windows).text("jobs", show::jobs));
     let inward = Dir::new()
         .orders("events", 0o600, max_line, Queen::event)
         .text("revoked", show::revoked)
         .text("workers", show::directories)
+        .text("exports", show::exports)
         .text("hash", show::hash);
     Tree::new(Queen::new(config, minter), main)
         .root(

@@ -1,7 +1,8 @@
 //! What the queen's files say: one function a file.
 
 use crate::queen::Queen;
-use authority::{Job, Lease, Preemption, Quoted, Window, Worker};
+use crate::queen::json;
+use authority::{ExportJob, Job, Lease, Preemption, Quoted, Window, Worker};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::Call;
 use std::fmt::Write;
@@ -140,7 +141,31 @@ pub(crate) fn windows(queen: &Queen, _: &Call, out: &mut String) -> Shown {
     })
 }
 
+pub(crate) fn jobs(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    queen.state.exports().jobs().try_for_each(|(ExportJob { id, window, base_model }, _)| {
+        wrote(writeln!(out, "{id} window={window} base_model={}", Quoted(base_model)))
+    })
+}
+
 // For the hive's servers.
+
+/// The export jobs that must be there, once that is known.
+pub(crate) fn exports(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    if !queen.is_in_step {
+        return Err(Refusal::new(Word::Busy, "the queen is starting"));
+    }
+    queen.state.exports().jobs().try_for_each(|(job, window)| {
+        let Window { path, until_ms, max_bytes, .. } = window;
+        wrote(writeln!(
+            out,
+            "{{\"id\":{},\"window\":{},\"base_model\":{},\"path\":{},\"until_ms\":{until_ms},\"max_bytes\":{max_bytes}}}",
+            json(&job.id),
+            json(&job.window),
+            json(&job.base_model),
+            json(path)
+        ))
+    })
+}
 
 /// What the door must know.
 pub(crate) fn revoked(queen: &Queen, _: &Call, out: &mut String) -> Shown {

@@ -30,6 +30,7 @@ fn config() -> Config {
         door: "unix!/run/door".into(),
         programs: HashMap::from([("heartbeat".into(), "worker-heart".into())]),
         frame_schema: manifest::FrameSchema::Text,
+        has_telemetry: false,
         required: vec!["log".into(), "door".into()],
     }
 }

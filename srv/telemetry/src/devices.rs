@@ -1,20 +1,18 @@
 //! Devices and their segments: names, bounds, eviction. Has never heard of 9P, but for the words of its
 //! refusals and the keys of its tables.
 
-use crate::handles::Handles;
 use crate::refs::Artefact;
 use crate::segment::Segment;
+use crate::store::{Fault, Place, Store, segment_name, segment_number};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::Key;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::rc::Rc;
 
 /// Bounds, from the manifest's `[telemetry]`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Devices at once.
     pub max_devices: usize,
@@ -30,6 +28,12 @@ pub struct Config {
     pub record_bytes: usize,
     /// Pieces of one artefact.
     pub max_refs: usize,
+    /// Bytes of one artefact.
+    pub artefact_bytes: u64,
+    /// Bytes of a file that goes in envelopes.
+    pub inline_bytes: u64,
+    /// Media types of segments; `text/*` is all of them.
+    pub mimes: Vec<String>,
     /// Time between two syncs of what was written.
     pub sync_ms: u64,
     /// Time between two lines of `/proc/ingest/watch`.
@@ -47,26 +51,33 @@ impl Config {
             evicts: telemetry.eviction == manifest::Eviction::EvictOldest,
             record_bytes: telemetry.record_bytes as usize,
             max_refs: telemetry.max_refs as usize,
+            artefact_bytes: telemetry.artefact_bytes,
+            inline_bytes: telemetry.inline_bytes,
+            mimes: telemetry.mimes.clone(),
             sync_ms: telemetry.sync_ms,
             watch_ms: telemetry.watch_interval_ms,
         }
     }
+
+    fn allows(&self, mime: &str) -> bool {
+        self.mimes.iter().any(|allowed| match allowed.strip_suffix('*') {
+            Some(kind) => mime.starts_with(kind),
+            None => mime == allowed,
+        })
+    }
 }
 
-/// A device's key has its number in the upper bits, a segment's its number below: both fit a qid.
-const SEGMENT_BITS: u32 = 22;
-const SEGMENTS: u64 = 1 << SEGMENT_BITS;
-/// Keys of devices that nobody has written to yet begin here.
-const UNBORN: Key = 1 << 39;
-/// Names of unborn devices that are remembered.
+/// Keys of segments begin here, below are those of devices.
+const SEGMENTS: Key = 1 << 39;
+/// Names that were walked to and are no device that are remembered.
 const UNBORN_MAX: usize = 1024;
-/// Files that are kept open.
-const HANDLES: usize = 256;
+/// Bytes of a media type.
+const MIME_MAX: usize = 128;
 
 /// One device.
 #[derive(Debug)]
 struct Device {
-    name: String,
+    name: Rc<str>,
     segments: BTreeMap<u64, Segment>,
     /// Bytes of all of them.
     bytes: u64,
@@ -88,13 +99,17 @@ pub struct Evicted {
 #[derive(Debug)]
 pub struct Devices {
     pub(crate) config: Config,
-    dir: PathBuf,
-    devices: BTreeMap<u64, Device>,
-    numbers: HashMap<String, u64>,
-    next: u64,
-    unborn: RefCell<VecDeque<(Key, String)>>,
-    unborn_next: RefCell<Key>,
-    handles: Rc<RefCell<Handles>>,
+    store: Rc<Store>,
+    devices: BTreeMap<Key, Device>,
+    keys: BTreeMap<Rc<str>, Key>,
+    /// Whose segment a key is, and which.
+    places: BTreeMap<Key, (Key, u64)>,
+    /// A name that was walked to has its key before it is a device: so that its `ctl` can be written.
+    unborn: RefCell<VecDeque<(Key, Rc<str>)>>,
+    next_device: Cell<Key>,
+    next_segment: Key,
+    /// New segments that are on their way to the journal, by device.
+    ahead: BTreeMap<String, u64>,
     /// Segments that were written since the last sync.
     dirty: Vec<Key>,
     /// Tails that were cut off when segments were opened, to be logged.
@@ -102,11 +117,7 @@ pub struct Devices {
     pub(crate) evicted: Vec<Evicted>,
 }
 
-fn segment_name(number: u64) -> String {
-    format!("seg-{number:06}")
-}
-
-fn is_device_name(name: &str) -> bool {
+pub(crate) fn is_device_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name != "."
         && name != ".."
@@ -117,106 +128,121 @@ fn gone() -> Refusal {
     Refusal::new(Word::Revoked, "the segment has made room for newer ones")
 }
 
-fn failed(what: &str, error: &io::Error) -> Refusal {
-    Refusal::new(Word::Busy, format!("{what}: {error}"))
+fn failed(what: &str, fault: &Fault) -> Refusal {
+    Refusal::new(Word::Busy, format!("{what}: {fault}"))
+}
+
+fn quota(detail: String) -> Refusal {
+    Refusal::new(Word::Quota, detail)
 }
 
 impl Devices {
     /// What is below `dir`, which is made if it is not there.
-    pub fn open(dir: &Path, config: Config) -> io::Result<Devices> {
-        fs::create_dir_all(dir)?;
+    pub fn open(dir: &Path, config: Config) -> Result<Devices, Fault> {
+        let store = Store::open(dir)?;
+        let mut names = store.devices()?;
+        names.retain(|name| is_device_name(name));
+        names.sort();
         let mut devices = Devices {
             config,
-            dir: dir.into(),
+            store: Rc::new(store),
             devices: BTreeMap::new(),
-            numbers: HashMap::new(),
-            next: 1,
+            keys: BTreeMap::new(),
+            places: BTreeMap::new(),
             unborn: RefCell::default(),
-            unborn_next: RefCell::new(UNBORN),
-            handles: Rc::new(RefCell::new(Handles::new(HANDLES))),
+            next_device: Cell::new(1),
+            next_segment: SEGMENTS,
+            ahead: BTreeMap::new(),
             dirty: Vec::new(),
             cuts: Vec::new(),
             evicted: Vec::new(),
         };
-        let mut names: Vec<String> = fs::read_dir(dir)?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| is_device_name(name))
-            .collect();
-        names.sort();
         for name in names {
-            devices.adopt(name)?;
+            devices.adopt(&name)?;
         }
         Ok(devices)
     }
 
     /// A device of an earlier life.
-    fn adopt(&mut self, name: String) -> io::Result<()> {
-        let dir = self.dir.join(&name);
-        let mut numbers: Vec<u64> = fs::read_dir(&dir)?
-            .filter_map(|entry| {
-                let file = entry.ok()?.file_name().into_string().ok()?;
-                file.strip_prefix("seg-")?.strip_suffix(".data")?.parse().ok()
-            })
-            .collect();
-        numbers.sort_unstable();
-        let number = self.number_for(&name);
-        let mut segments = BTreeMap::new();
-        for segment in &numbers {
-            let path = dir.join(segment_name(*segment));
-            let (opened, cut) = Segment::open(path, number * SEGMENTS + segment, Rc::clone(&self.handles))?;
+    fn adopt(&mut self, name: &str) -> Result<(), Fault> {
+        let numbers = self.store.segments(name)?;
+        let key = self.new_key();
+        self.born(key, name.into());
+        for number in numbers {
+            let place = Place { device: name.into(), number };
+            let segment_key = self.new_segment_key(key, number);
+            let (segment, cut) = Segment::open(place, segment_key, Rc::clone(&self.store))?;
             if cut > 0 {
-                let segment = segment_name(*segment);
-                self.cuts.push(format!("telemetry device={name} seg={segment} cut={cut} reason=torn-tail"));
+                let seg = segment_name(number);
+                self.cuts.push(format!("telemetry device={name} seg={seg} cut={cut} reason=torn-tail"));
             }
-            segments.insert(*segment, opened);
+            if let Some(device) = self.devices.get_mut(&key) {
+                device.bytes += segment.len();
+                device.next = number + 1;
+                device.segments.insert(number, segment);
+            }
         }
-        let next = numbers.last().map_or(1, |last| last + 1);
-        let bytes = segments.values().map(Segment::len).sum();
-        self.devices.insert(number, Device { name, segments, bytes, next });
         Ok(())
     }
 
-    fn number_for(&mut self, name: &str) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        self.numbers.insert(name.to_owned(), number);
-        number
+    fn new_key(&self) -> Key {
+        let key = self.next_device.get();
+        assert!(key < SEGMENTS, "2^39 names are walked to in no process's life");
+        self.next_device.set(key + 1);
+        key
+    }
+
+    fn new_segment_key(&mut self, device: Key, number: u64) -> Key {
+        let key = self.next_segment;
+        self.next_segment += 1;
+        self.places.insert(key, (device, number));
+        key
+    }
+
+    fn born(&mut self, key: Key, name: Rc<str>) {
+        self.keys.insert(Rc::clone(&name), key);
+        self.devices.insert(key, Device { name, segments: BTreeMap::new(), bytes: 0, next: 1 });
     }
 
     /// Devices that exist.
     pub fn each(&self, f: &mut dyn FnMut(&str, Key)) {
-        self.devices.iter().for_each(|(number, device)| f(&device.name, number * SEGMENTS));
+        self.devices.iter().for_each(|(key, device)| f(&device.name, *key));
     }
 
     /// The key of a device; one that does not exist has one too, so that its `ctl` can be written.
     pub fn find(&self, name: &str) -> Option<Key> {
-        if let Some(number) = self.numbers.get(name) {
-            return Some(number * SEGMENTS);
+        if let Some(key) = self.keys.get(name) {
+            return Some(*key);
         }
         if !is_device_name(name) {
             return None;
         }
         let mut unborn = self.unborn.borrow_mut();
-        if let Some((key, _)) = unborn.iter().find(|(_, known)| known == name) {
+        if let Some((key, _)) = unborn.iter().find(|(_, known)| **known == *name) {
             return Some(*key);
         }
         if unborn.len() >= UNBORN_MAX {
             unborn.pop_front();
         }
-        let mut next = self.unborn_next.borrow_mut();
-        let key = *next;
-        *next = if key + 1 == UNBORN << 1 { UNBORN } else { key + 1 };
-        unborn.push_back((key, name.to_owned()));
+        let key = self.new_key();
+        unborn.push_back((key, name.into()));
         Some(key)
     }
 
-    fn device(&self, key: Key) -> Option<&Device> {
-        if key >= UNBORN {
-            let unborn = self.unborn.borrow();
-            let (_, name) = unborn.iter().find(|(known, _)| *known == key)?;
-            return self.devices.get(self.numbers.get(name)?);
+    /// The name of a key, born or not.
+    pub fn name(&self, key: Key) -> Option<Rc<str>> {
+        if let Some(device) = self.devices.get(&key) {
+            return Some(Rc::clone(&device.name));
         }
-        self.devices.get(&(key / SEGMENTS))
+        self.unborn.borrow().iter().find(|(known, _)| *known == key).map(|(_, name)| Rc::clone(name))
+    }
+
+    fn device(&self, key: Key) -> Option<&Device> {
+        self.devices.get(&key)
+    }
+
+    fn by_name(&self, name: &str) -> Option<&Device> {
+        self.devices.get(self.keys.get(name)?)
     }
 
     /// The newest segment's name.
@@ -232,96 +258,122 @@ impl Devices {
 
     /// One of them.
     pub fn find_segment(&self, key: Key, name: &str) -> Option<Key> {
-        let number: u64 = name.strip_prefix("seg-")?.parse().ok()?;
-        let segment = self.device(key)?.segments.get(&number)?;
-        (segment_name(number) == name).then(|| segment.key())
+        self.device(key)?.segments.get(&segment_number(name)?).map(Segment::key)
     }
 
     /// A segment, by its own key.
     pub fn segment(&mut self, key: Key) -> Result<&mut Segment, Refusal> {
-        let device = self.devices.get_mut(&(key / SEGMENTS)).ok_or_else(gone)?;
-        device.segments.get_mut(&(key % SEGMENTS)).ok_or_else(gone)
+        let (device, number) = self.places.get(&key).copied().ok_or_else(gone)?;
+        let device = self.devices.get_mut(&device).ok_or_else(gone)?;
+        device.segments.get_mut(&number).ok_or_else(gone)
     }
 
-    /// Makes a segment, and its device if it is the first; returns its name.
-    pub fn new_segment(&mut self, key: Key, mime: &str) -> Result<String, Refusal> {
-        if mime.len() > 128 || !mime.contains('/') || !mime.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Refusal::new(Word::Invalid, format!("mime={mime:?}: TYPE/SUBTYPE is wanted")));
+    /// A segment's media type and the records in it.
+    pub(crate) fn about(&self, key: Key) -> Option<(String, u64)> {
+        let (device, number) = self.places.get(&key)?;
+        let segment = self.devices.get(device)?.segments.get(number)?;
+        Some((segment.mime.clone(), segment.records()))
+    }
+
+    /// The number that a new segment of a device would have, behind those that are on their way.
+    pub fn may_have_new(&self, name: &str, mime: &str) -> Result<u64, Refusal> {
+        let is_mime = mime.len() <= MIME_MAX
+            && mime.split_once('/').is_some_and(|(kind, sub)| !kind.is_empty() && !sub.is_empty())
+            && mime.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase());
+        if !is_mime {
+            let detail = "mime: type/subtype in lower case is wanted";
+            return Err(Refusal::new(Word::Invalid, detail));
         }
-        let number = self.born(key)?;
-        let config = self.config;
-        let device = self.devices.get_mut(&number).ok_or_else(gone)?;
-        if device.next >= SEGMENTS {
-            return Err(Refusal::new(Word::Quota, "the device has had all its segment numbers"));
+        if !self.config.allows(mime) {
+            let detail = format!("mime={mime} is none of telemetry.mimes");
+            return Err(Refusal::new(Word::Invalid, detail));
         }
-        while device.segments.len() >= config.max_segments {
-            let most = config.max_segments;
-            let evicted = evict(&config, device, u64::MAX).ok_or_else(|| {
-                Refusal::new(Word::Quota, format!("{most} segments are the bound; see telemetry.eviction"))
-            })?;
+        let ahead = self.ahead.get(name).copied().unwrap_or(0);
+        let Some(device) = self.by_name(name) else {
+            let unborn = self.ahead.keys().filter(|known| self.by_name(known).is_none()).count();
+            let is_new = usize::from(ahead == 0);
+            if self.devices.len() + unborn + is_new > self.config.max_devices {
+                let most = self.config.max_devices;
+                return Err(quota(format!("{most} devices are the bound; see telemetry.max_devices")));
+            }
+            return Ok(1 + ahead);
+        };
+        let most = self.config.max_segments;
+        if !self.config.evicts && device.segments.len() + ahead as usize >= most {
+            return Err(quota(format!("{most} segments are the bound; see telemetry.eviction")));
+        }
+        Ok(device.next + ahead)
+    }
+
+    /// A new segment is on its way to the journal.
+    pub(crate) fn expect_new(&mut self, name: &str) {
+        *self.ahead.entry(name.into()).or_default() += 1;
+    }
+
+    /// It has come there, or what was on its way will not.
+    pub(crate) fn forget_new(&mut self, name: Option<&str>) {
+        let Some(name) = name else { return self.ahead.clear() };
+        if let Some(ahead) = self.ahead.get_mut(name) {
+            *ahead -= 1;
+            if *ahead == 0 {
+                self.ahead.remove(name);
+            }
+        }
+    }
+
+    /// Makes segment `number` of a device, and the device if it is the first; nothing where an earlier
+    /// life has made it.
+    pub fn new_segment(&mut self, name: &str, number: u64, mime: &str) -> Result<(), Refusal> {
+        let key = match self.keys.get(name) {
+            Some(key) => *key,
+            None => {
+                let key = self.find(name).ok_or(Word::Invalid)?;
+                self.unborn.borrow_mut().retain(|(known, _)| *known != key);
+                self.born(key, name.into());
+                key
+            }
+        };
+        let Some(device) = self.devices.get_mut(&key).filter(|device| device.next <= number) else {
+            return Ok(());
+        };
+        device.next = number + 1;
+        while device.segments.len() >= self.config.max_segments {
+            let Some(evicted) = evict(&self.config, device, &mut self.places, u64::MAX) else { break };
             self.evicted.push(evicted);
         }
-        let name = segment_name(device.next);
-        let path = self.dir.join(&device.name).join(&name);
-        let segment = Segment::create(path, number * SEGMENTS + device.next, mime, Rc::clone(&self.handles))
-            .map_err(|error| failed("no segment can be made", &error))?;
-        self.dirty.push(segment.key());
-        device.segments.insert(device.next, segment);
-        device.next += 1;
-        Ok(name)
-    }
-
-    /// The number of a device that exists from now on.
-    fn born(&mut self, key: Key) -> Result<u64, Refusal> {
-        if key < UNBORN {
-            return Ok(key / SEGMENTS);
+        let place = Place { device: Rc::clone(&device.name), number };
+        let segment_key = self.new_segment_key(key, number);
+        let segment = Segment::create(place, segment_key, mime, Rc::clone(&self.store));
+        let segment = segment.map_err(|fault| failed("no segment can be made", &fault))?;
+        self.dirty.push(segment_key);
+        if let Some(device) = self.devices.get_mut(&key) {
+            device.segments.insert(number, segment);
         }
-        let unborn =
-            self.unborn.borrow().iter().find(|(known, _)| *known == key).map(|(_, name)| name.clone());
-        let name =
-            unborn.ok_or_else(|| Refusal::new(Word::Busy, "too many new devices at once; walk again"))?;
-        if let Some(number) = self.numbers.get(&name) {
-            return Ok(*number);
-        }
-        let most = self.config.max_devices;
-        if self.devices.len() >= most {
-            return Err(Refusal::new(
-                Word::Quota,
-                format!("{most} devices are the bound; see telemetry.max_devices"),
-            ));
-        }
-        fs::create_dir_all(self.dir.join(&name)).map_err(|error| failed("no device can be made", &error))?;
-        let number = self.number_for(&name);
-        self.devices.insert(number, Device { name, segments: BTreeMap::new(), bytes: 0, next: 1 });
-        Ok(number)
+        Ok(())
     }
 
     /// Appends a record to a segment.
     pub fn append(&mut self, key: Key, record: &[u8]) -> Result<(), Refusal> {
-        let config = self.config;
-        if record.len() > config.record_bytes {
-            let detail = format!("{} bytes; records have at most {}", record.len(), config.record_bytes);
+        let Config { record_bytes, segment_bytes, device_bytes, .. } = self.config;
+        if record.len() > record_bytes {
+            let detail = format!("{} bytes; records have at most {record_bytes}", record.len());
             return Err(Refusal::new(Word::TooBig, detail));
         }
         let bytes = record.len() as u64;
-        let segment = self.segment(key)?;
-        if segment.len() + bytes > config.segment_bytes {
-            let most = config.segment_bytes;
-            return Err(Refusal::new(
-                Word::Quota,
-                format!("the segment has its {most} bytes; begin a new one"),
-            ));
+        let (device, number) = self.places.get(&key).copied().ok_or_else(gone)?;
+        let device = self.devices.get_mut(&device).ok_or_else(gone)?;
+        let len = device.segments.get(&number).ok_or_else(gone)?.len();
+        if len + bytes > segment_bytes {
+            return Err(quota(format!("the segment has its {segment_bytes} bytes; begin a new one")));
         }
-        let device = self.devices.get_mut(&(key / SEGMENTS)).ok_or_else(gone)?;
-        while device.bytes + bytes > config.device_bytes {
-            let most = config.device_bytes;
-            let evicted = evict(&config, device, key % SEGMENTS)
-                .ok_or_else(|| Refusal::new(Word::Quota, format!("the device has its {most} bytes")))?;
+        while device.bytes + bytes > device_bytes {
+            let evicted = evict(&self.config, device, &mut self.places, number)
+                .ok_or_else(|| quota(format!("the device has its {device_bytes} bytes")))?;
             self.evicted.push(evicted);
         }
-        let Some(segment) = device.segments.get_mut(&(key % SEGMENTS)) else { return Err(gone()) };
+        let Some(segment) = device.segments.get_mut(&number) else { return Err(gone()) };
         let was_dirty = segment.is_dirty;
-        segment.write(record).map_err(|error| failed("the record cannot be written", &error))?;
+        segment.write(record).map_err(|fault| failed("the record cannot be written", &fault))?;
         device.bytes += bytes;
         if !was_dirty {
             self.dirty.push(key);
@@ -330,23 +382,29 @@ impl Devices {
     }
 
     /// Checks a reference manifest; its fields for the acknowledgement.
-    pub fn seal(&self, key: Key, artefact: &str) -> Result<String, Refusal> {
+    pub fn seal(&self, name: &str, artefact: &str) -> Result<String, Refusal> {
         let invalid = |detail: String| Refusal::new(Word::Invalid, detail);
-        let device = self.device(key).ok_or(Word::NotFound)?;
-        let mut all = Artefact::default();
+        let none = || Refusal::new(Word::NotFound, format!("artefact={artefact}"));
+        let device = self.by_name(name).ok_or_else(none)?;
+        let mut all = Artefact::new(artefact, self.config.max_refs);
         let mut wrong = None;
         for segment in device.segments.values() {
-            let scanned = segment.each(|record| {
+            let scanned = segment.each_refs(|record| {
                 if wrong.is_none() {
-                    wrong = all.take(artefact, record, self.config.max_refs).err();
+                    wrong = all.take(record).err();
                 }
             });
-            scanned.map_err(|error| failed("a segment cannot be read", &error))?;
+            scanned.map_err(|fault| failed("a segment cannot be read", &fault))?;
         }
         if let Some(wrong) = wrong {
             return Err(invalid(wrong));
         }
-        let (bytes, sha256, refs) = all.seal().map_err(invalid)?;
+        let (bytes, sha256, refs) = all.seal().map_err(invalid)?.ok_or_else(none)?;
+        if bytes > self.config.artefact_bytes {
+            let most = self.config.artefact_bytes;
+            let detail = format!("{bytes} bytes; telemetry.artefact_bytes is {most}");
+            return Err(Refusal::new(Word::TooBig, detail));
+        }
         Ok(format!("artefact={artefact} bytes={bytes} sha256={sha256} refs={refs}"))
     }
 
@@ -356,17 +414,20 @@ impl Devices {
         for key in std::mem::take(&mut self.dirty) {
             // One that was evicted meanwhile needs none.
             let Ok(segment) = self.segment(key) else { continue };
-            if let Err(error) = segment.sync() {
-                failures.push(format!("telemetry {} cannot be synced: {error}", segment.path().display()));
+            if let Err(fault) = segment.sync() {
+                failures.push(format!("telemetry {} cannot be synced: {fault}", segment.name()));
                 self.dirty.push(key);
             }
         }
         failures
     }
 
-    /// Makes one segment durable.
+    /// Makes one segment durable; other files have nothing to lose.
     pub fn sync_one(&mut self, key: Key) -> Result<(), Refusal> {
-        self.segment(key)?.sync().map_err(|error| failed("the segment cannot be synced", &error))
+        if key < SEGMENTS {
+            return Ok(());
+        }
+        self.segment(key)?.sync().map_err(|fault| failed("the segment cannot be synced", &fault))
     }
 
     /// Has anything been written since the last sync?
@@ -376,14 +437,19 @@ impl Devices {
 }
 
 /// The oldest segment goes, unless it is `keep`, or nothing may.
-fn evict(config: &Config, device: &mut Device, keep: u64) -> Option<Evicted> {
+fn evict(
+    config: &Config,
+    device: &mut Device,
+    places: &mut BTreeMap<Key, (Key, u64)>,
+    keep: u64,
+) -> Option<Evicted> {
     let oldest = device.segments.keys().next().copied().filter(|oldest| config.evicts && *oldest != keep)?;
     let segment = device.segments.remove(&oldest)?;
+    places.remove(&segment.key());
     device.bytes -= segment.len();
-    let evicted =
-        Evicted { device: device.name.clone(), segment: segment_name(oldest), records: segment.records() };
+    let (device, records) = (device.name.to_string(), segment.records());
     segment.remove();
-    Some(evicted)
+    Some(Evicted { device, segment: segment_name(oldest), records })
 }
 
 #[cfg(test)]
@@ -400,9 +466,18 @@ mod tests {
             evicts: false,
             record_bytes: 8,
             max_refs: 4,
+            artefact_bytes: 100,
+            inline_bytes: 100,
+            mimes: vec!["text/*".into()],
             sync_ms: 1000,
             watch_ms: 1000,
         }
+    }
+
+    /// A segment, as the journal would have it made.
+    fn new(devices: &mut Devices, name: &str, mime: &str) -> Result<String, Refusal> {
+        let number = devices.may_have_new(name, mime)?;
+        devices.new_segment(name, number, mime).map(|()| segment_name(number))
     }
 
     fn text(devices: &mut Devices, key: Key) -> String {
@@ -420,9 +495,9 @@ mod tests {
         let mut seen = 0;
         devices.each(&mut |_, _| seen += 1);
         assert_eq!(seen, 0, "it is not listed before");
-        assert_eq!(devices.new_segment(key, "text/plain").unwrap(), "seg-000001");
-        assert_eq!(devices.latest(key).as_deref(), Some("seg-000001"), "by the old key too");
-        let key = devices.find("dev-1").unwrap();
+        assert_eq!(new(&mut devices, "dev-1", "text/plain").unwrap(), "seg-000001");
+        assert_eq!(devices.find("dev-1"), Some(key), "it keeps its key");
+        assert_eq!(devices.latest(key).as_deref(), Some("seg-000001"));
         let segment = devices.find_segment(key, "seg-000001").unwrap();
         devices.append(segment, b"one\n").unwrap();
         assert_eq!(text(&mut devices, segment), "one\n");
@@ -435,16 +510,15 @@ mod tests {
     fn bounds_are_quota_and_cost_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut devices = Devices::open(dir.path(), config()).unwrap();
-        let key = devices.find("a").unwrap();
-        devices.new_segment(key, "text/plain").unwrap();
-        devices.new_segment(key, "text/plain").unwrap();
+        new(&mut devices, "a", "text/plain").unwrap();
+        new(&mut devices, "a", "text/plain").unwrap();
         let word = |refused: Result<String, Refusal>| refused.unwrap_err().word;
-        assert_eq!(word(devices.new_segment(key, "text/plain")), Word::Quota);
-        assert_eq!(word(devices.new_segment(key, "text")), Word::Invalid);
-        let other = devices.find("b").unwrap();
-        devices.new_segment(other, "text/plain").unwrap();
-        let third = devices.find("c").unwrap();
-        assert_eq!(word(devices.new_segment(third, "text/plain")), Word::Quota);
+        assert_eq!(word(new(&mut devices, "a", "text/plain")), Word::Quota);
+        for mime in ["text", "text/", "/plain", "Text/plain", "text/a b", "video/mp4"] {
+            assert_eq!(word(new(&mut devices, "a", mime)), Word::Invalid, "{mime}");
+        }
+        new(&mut devices, "b", "text/plain").unwrap();
+        assert_eq!(word(new(&mut devices, "c", "text/plain")), Word::Quota);
         let first = devices.find_segment(devices.find("a").unwrap(), "seg-000001").unwrap();
         let second = devices.find_segment(devices.find("a").unwrap(), "seg-000002").unwrap();
         let mut append = |key, record: &[u8]| devices.append(key, record).map_err(|refusal| refusal.word);
@@ -459,9 +533,8 @@ mod tests {
     fn the_oldest_segment_makes_room_where_it_may() {
         let dir = tempfile::tempdir().unwrap();
         let mut devices = Devices::open(dir.path(), Config { evicts: true, ..config() }).unwrap();
-        let key = devices.find("a").unwrap();
-        devices.new_segment(key, "text/plain").unwrap();
-        devices.new_segment(key, "text/plain").unwrap();
+        new(&mut devices, "a", "text/plain").unwrap();
+        new(&mut devices, "a", "text/plain").unwrap();
         let key = devices.find("a").unwrap();
         let (first, second) = (
             devices.find_segment(key, "seg-000001").unwrap(),
@@ -480,8 +553,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         {
             let mut devices = Devices::open(dir.path(), config()).unwrap();
-            let key = devices.find("a").unwrap();
-            devices.new_segment(key, "text/plain").unwrap();
+            new(&mut devices, "a", "text/plain").unwrap();
             let segment = devices.find_segment(devices.find("a").unwrap(), "seg-000001").unwrap();
             devices.append(segment, b"one\n").unwrap();
             assert!(devices.sync().is_empty() && !devices.is_dirty());
@@ -490,6 +562,41 @@ mod tests {
         let key = devices.find("a").unwrap();
         let segment = devices.find_segment(key, "seg-000001").unwrap();
         assert_eq!(text(&mut devices, segment), "one\n");
-        assert_eq!(devices.new_segment(key, "text/plain").unwrap(), "seg-000002");
+        assert_eq!(new(&mut devices, "a", "text/plain").unwrap(), "seg-000002");
+    }
+
+    #[test]
+    fn what_is_on_its_way_counts_and_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut devices = Devices::open(dir.path(), config()).unwrap();
+        assert_eq!(devices.may_have_new("a", "text/plain").unwrap(), 1);
+        devices.expect_new("a");
+        assert_eq!(devices.may_have_new("a", "text/plain").unwrap(), 2);
+        devices.expect_new("b");
+        assert_eq!(devices.may_have_new("c", "text/plain").unwrap_err().word, Word::Quota);
+        devices.forget_new(Some("a"));
+        devices.forget_new(None);
+        assert_eq!(devices.may_have_new("c", "text/plain").unwrap(), 1);
+        // A journal that is read again tells of what is there.
+        for _ in 0..2 {
+            devices.new_segment("a", 1, "text/plain").unwrap();
+            devices.new_segment("a", 3, "text/plain").unwrap();
+        }
+        let (key, mut seen) = (devices.find("a").unwrap(), Vec::new());
+        devices.each_segment(key, &mut |name, _| seen.push(name.to_owned()));
+        assert_eq!(seen, ["seg-000001", "seg-000003"]);
+    }
+
+    #[test]
+    fn names_that_are_walked_to_cost_a_bounded_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let devices = Devices::open(dir.path(), config()).unwrap();
+        let first = devices.find("d-0").unwrap();
+        for i in 1..=100_000 {
+            devices.find(&format!("d-{i}")).unwrap();
+        }
+        assert_eq!(devices.unborn.borrow().len(), UNBORN_MAX);
+        assert_eq!(devices.name(first), None);
+        assert_eq!(devices.name(devices.find("d-100000").unwrap()).as_deref(), Some("d-100000"));
     }
 }

@@ -1,23 +1,45 @@
 //! telemetryfs: device segments under `/queen/telemetry`, and how telemetry fares under `/proc/ingest`.
 //! Guarantees: a record acknowledged is in its segment's file, whole or not at all, and durable after a
-//! Tfsync or `sync_ms`; every bound refuses or evicts as the manifest says, and is counted.
+//! Tfsync or `sync_ms`; every bound refuses or evicts as the manifest says, and is counted; a segment
+//! that was acknowledged is in the journal. Does not read what records say, but for reference manifests.
 #![forbid(unsafe_code)]
 
 mod devices;
-mod handles;
+mod exports;
 mod ingest;
+mod ledger;
 mod refs;
 mod segment;
+mod store;
 
 pub use devices::{Config, Devices, Evicted};
+use exports::Shown;
 pub use ingest::{Counts, Ingest};
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Call, Dir, File, Now, Request, Service, Tree, Verdict};
+use ninep::srv::{Call, Dir, File, Journal, Now, Op, Request, Service, Tree, Verdict};
 use ring::Stream;
 pub use segment::Segment;
 use serde::Deserialize;
+use std::path::Path;
+use store::{Exported, Shelf};
 
 const CTL_LINE: usize = 512;
+/// The request for the list of export jobs.
+const LOOK: u64 = 1;
+/// When it is repeated: where the queen is away, and where a job could not be made.
+const AWAY_MS: u64 = 200;
+const FAILED_MS: u64 = 10_000;
+
+/// Export jobs that are complete, and where they are kept.
+#[derive(Debug)]
+pub struct Exports(exports::Exports);
+
+impl Exports {
+    /// What is below `dir`; a job takes at most `job_bytes` of payload.
+    pub fn open(dir: &Path, job_bytes: u64) -> Result<Exports, String> {
+        exports::Exports::open(Shelf::open(dir)?, job_bytes).map(Exports)
+    }
+}
 
 /// The tree:
 ///
@@ -25,13 +47,15 @@ const CTL_LINE: usize = 512;
 /// [telemetry]/<device>/  ctl       new segment, seal; a device begins with its first segment
 ///                        latest    the newest segment's name
 ///                        seg/<name>  append-only
-/// [ingest]/              p50_ms p95_ms backpressure dropped queued records bytes; watch: a line at times
-/// [in]/counts            what other servers have taken
+/// [ingest]/              p50_ms p95_ms backpressure dropped queued records bytes limits; watch: a line at times
+/// [lora_jobs]/<job>/     telemetry.cbor base_model.ref policy.toml
+/// [in]/{counts,look}     what other servers have taken; the queen has other export jobs
 /// ```
-pub fn tree(devices: Devices) -> Tree<Telemetry> {
+pub fn tree(devices: Devices, exports: Exports, journal: Journal) -> Tree<Telemetry> {
     let ingest = Ingest::new(devices.config.watch_ms);
-    let sync_at = None;
-    let state = Telemetry { devices, ingest, sync_at, outbox: Vec::new() };
+    let outbox = Vec::new();
+    let (now, look_at) = (Now::default(), Some(0));
+    let state = Telemetry { devices, exports: exports.0, ingest, sync_at: None, look_at, now, outbox };
     let segments = Dir::new().each(
         |state: &Telemetry, key, f| state.devices.each_segment(key, f),
         |state: &Telemetry, key, name| state.devices.find_segment(key, name),
@@ -44,7 +68,10 @@ pub fn tree(devices: Devices) -> Tree<Telemetry> {
         ),
     );
     let device = Dir::new()
-        .orders("ctl", 0o622, CTL_LINE, command)
+        .with(
+            "ctl",
+            File::ctl_of(0o622, CTL_LINE, |state: &Telemetry, key| ledger::path_of(&state.devices, key)),
+        )
         .text("latest", |state: &Telemetry, call, out| {
             out.push_str(&state.devices.latest(call.key).ok_or(Word::NotFound)?);
             out.push('\n');
@@ -56,11 +83,21 @@ pub fn tree(devices: Devices) -> Tree<Telemetry> {
         |state: &Telemetry, _, name| state.devices.find(name),
         device,
     );
-    let counts = Dir::new().orders("counts", 0o600, 4096, counts);
+    let job = Exported::ALL.into_iter().fold(Dir::new(), |dir, file| {
+        dir.with(file.name(), File::blob(0o444, Shown { file, of: |state: &Telemetry| &state.exports }))
+    });
+    let jobs = Dir::new().each(
+        |state: &Telemetry, _, f| state.exports.each(f),
+        |state: &Telemetry, _, name| state.exports.find(name),
+        job,
+    );
+    let inward = Dir::new().orders("counts", 0o600, 4096, counts).orders("look", 0o600, 16, look);
     Tree::new(state, Dir::new())
         .root("telemetry", devices)
         .root("ingest", ingest_dir())
-        .internal("in", counts)
+        .root("lora_jobs", jobs)
+        .internal("in", inward)
+        .journaled(journal)
 }
 
 fn ingest_dir() -> Dir<Telemetry> {
@@ -84,31 +121,62 @@ fn ingest_dir() -> Dir<Telemetry> {
         .with("queued", count("queued", |counts| counts.queued))
         .with("records", count("records", |counts| counts.records))
         .with("bytes", count("bytes", |counts| counts.bytes))
+        .text("limits", |state: &Telemetry, _, out| {
+            let Config { record_bytes, inline_bytes, artefact_bytes, max_refs, segment_bytes, mimes, .. } =
+                &state.devices.config;
+            out.push_str(&format!(
+                "limits record_bytes={record_bytes} inline_bytes={inline_bytes} \
+                 artefact_bytes={artefact_bytes} max_refs={max_refs} segment_bytes={segment_bytes} \
+                 mimes={}\n",
+                mimes.join(",")
+            ));
+            Ok(())
+        })
         .append("watch", 0o444, |state: &mut Telemetry, _| Ok(state.ingest.watch()))
 }
 
 /// Segments and statistics.
 pub struct Telemetry {
     devices: Devices,
+    exports: exports::Exports,
     ingest: Ingest,
     /// When what was written is synced.
     sync_at: Option<u64>,
+    /// When the queen is asked which export jobs there must be.
+    look_at: Option<u64>,
+    now: Now,
     outbox: Vec<Request>,
 }
 
 impl Service for Telemetry {
     fn start(&mut self, now: Now) {
+        self.now = now;
         self.outbox.extend(self.devices.cuts.drain(..).map(Request::log));
         self.ingest.look(now);
     }
 
     fn deadline_ms(&self) -> Option<u64> {
-        Some(self.sync_at.unwrap_or(u64::MAX).min(self.ingest.watch_at()))
+        let step = self.exports.is_busy().then_some(0);
+        [self.sync_at, self.look_at, step, Some(self.ingest.watch_at())].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Now) {
+        self.now = now;
         if self.ingest.watch_at() <= now.mono_ms {
             self.ingest.look(now);
+        }
+        if self.look_at.take_if(|at| *at <= now.mono_ms).is_some() {
+            let path = "exports".into();
+            self.outbox.push(Request { id: LOOK, server: "queen", root: "in", path, op: Op::Read });
+        }
+        if self.exports.is_busy() {
+            match self.exports.step(&mut self.devices) {
+                Ok(line) => self.outbox.extend(line.map(Request::log)),
+                Err(line) => {
+                    self.outbox.push(Request::log(line));
+                    self.look_at = Some(now.mono_ms + FAILED_MS);
+                }
+            }
         }
         if self.sync_at.take_if(|at| *at <= now.mono_ms).is_some() {
             self.outbox.extend(self.devices.sync().into_iter().map(Request::log));
@@ -120,6 +188,15 @@ impl Service for Telemetry {
 
     fn outbox(&mut self) -> Vec<Request> {
         std::mem::take(&mut self.outbox)
+    }
+
+    fn reply(&mut self, _: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
+        let said = answer.map_err(|refusal| refusal.detail.into_owned());
+        let taken = said.and_then(|list| self.exports.want(&String::from_utf8_lossy(&list)));
+        if taken.is_err() {
+            // The queen is away, or starting.
+            self.look_at = Some(now.mono_ms + AWAY_MS);
+        }
     }
 
     fn sync(&mut self, call: &Call) -> Result<(), Refusal> {
@@ -142,6 +219,11 @@ impl Telemetry {
 }
 
 fn append(state: &mut Telemetry, call: &Call, record: &[u8]) -> Result<(), Refusal> {
+    state.now = call.now;
+    if record.is_empty() {
+        // Nothing is not a record.
+        return Ok(());
+    }
     match state.devices.append(call.key, record) {
         Ok(()) => state.ingest.took(record.len(), 0, call.now),
         Err(refusal) => {
@@ -153,57 +235,6 @@ fn append(state: &mut Telemetry, call: &Call, record: &[u8]) -> Result<(), Refus
     }
     state.wrote(call.now);
     Ok(())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct New {
-    new: What,
-    #[serde(default = "plain")]
-    mime: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum What {
-    Segment,
-}
-
-fn plain() -> String {
-    "text/plain".into()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Seal {
-    seal: String,
-}
-
-/// One line of a device's `ctl`.
-fn command(state: &mut Telemetry, call: &Call, line: &str) -> Verdict {
-    let refuse = |verb: &str, refusal| Verdict::Refuse { verb: verb.into(), refusal };
-    let value = match json::parse(line) {
-        Ok(value) => value,
-        Err(error) => return refuse("CTL", Refusal::new(Word::Invalid, error.to_string())),
-    };
-    let invalid = |error: json::Error| Refusal::new(Word::Invalid, error.to_string());
-    if value.get("seal").is_some() {
-        let sealed = json::from_str(line)
-            .map_err(invalid)
-            .and_then(|Seal { seal }| state.devices.seal(call.key, &seal));
-        return match sealed {
-            Ok(fields) => Verdict::Ack(format!("OK SEAL {fields}")),
-            Err(refusal) => refuse("SEAL", refusal),
-        };
-    }
-    let made = json::from_str(line)
-        .map_err(invalid)
-        .and_then(|New { new: What::Segment, mime }| state.devices.new_segment(call.key, &mime));
-    state.wrote(call.now);
-    match made {
-        Ok(name) => Verdict::Ack(format!("OK NEW seg={name}")),
-        Err(refusal) => refuse("NEW", refusal),
-    }
 }
 
 #[derive(Deserialize)]
@@ -230,4 +261,10 @@ fn counts(state: &mut Telemetry, call: &Call, line: &str) -> Verdict {
             Verdict::Refuse { verb: "COUNTS".into(), refusal: Refusal::new(Word::Invalid, error.to_string()) }
         }
     }
+}
+
+/// The queen has other export jobs than before.
+fn look(state: &mut Telemetry, call: &Call, _: &str) -> Verdict {
+    state.look_at = Some(call.now.mono_ms);
+    Verdict::Ack("OK LOOK".into())
 }

@@ -3,14 +3,16 @@
 
 use serde::Deserialize;
 
-/// How such a record begins, however it goes on.
+/// What the first 64 bytes of such a record have in them.
 pub(crate) const SCHEMA: &str = "cohesix-refs/v1";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
-    schema: String,
-    artefact: String,
+    #[serde(rename = "schema")]
+    _schema: String,
+    #[serde(rename = "artefact")]
+    _artefact: String,
     bytes: u64,
     sha256: String,
     refs: Vec<Ref>,
@@ -26,33 +28,51 @@ struct Ref {
 }
 
 /// What the records of one artefact come to.
-#[derive(Debug, Default)]
-pub(crate) struct Artefact {
+#[derive(Debug)]
+pub(crate) struct Artefact<'n> {
+    name: &'n str,
+    max_refs: usize,
     whole: Option<(u64, String)>,
     pieces: Vec<(u64, u64)>,
+}
+
+/// A name that a file may have too: letters, digits, `.`, `_`, `-`; no dot first.
+pub(crate) fn is_artefact_name(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// The artefact and the pieces of one record; None where the record is of another kind.
-pub(crate) fn is_refs(record: &[u8]) -> bool {
-    let head = &record[..record.len().min(64)];
-    head.windows(SCHEMA.len()).any(|window| window == SCHEMA.as_bytes())
+fn has(record: &[u8], word: &[u8]) -> bool {
+    record.windows(word.len()).any(|window| window == word)
 }
 
-impl Artefact {
-    /// Takes a record if it is one of `name`'s.
-    pub(crate) fn take(&mut self, name: &str, record: &[u8], max_refs: usize) -> Result<(), String> {
-        if !is_refs(record) {
+/// Is it a record of a reference manifest, by its beginning?
+pub(crate) fn is_refs(record: &[u8]) -> bool {
+    has(&record[..record.len().min(64)], SCHEMA.as_bytes())
+}
+
+impl<'n> Artefact<'n> {
+    pub(crate) fn new(name: &'n str, max_refs: usize) -> Artefact<'n> {
+        Artefact { name, max_refs, whole: None, pieces: Vec::new() }
+    }
+
+    /// Takes a record if it is one of its own; most are not, and are not read.
+    pub(crate) fn take(&mut self, record: &[u8]) -> Result<(), String> {
+        if !is_refs(record) || !has(record, self.name.as_bytes()) {
             return Ok(());
         }
         let text = std::str::from_utf8(record).map_err(|_| "a reference record is not UTF-8")?;
-        let record: Record = json::from_str(text.trim_end()).map_err(|error| error.to_string())?;
-        if record.schema != SCHEMA || record.artefact != name {
+        let Ok(value) = json::parse(text.trim_end()) else { return Ok(()) };
+        let is_ours = |key, word| value.get(key).and_then(json::Value::text) == Some(word);
+        if !is_ours("schema", SCHEMA) || !is_ours("artefact", self.name) {
             return Ok(());
         }
+        let record: Record = value.into_type().map_err(|error| error.to_string())?;
         if !is_sha256(&record.sha256) || record.refs.iter().any(|piece| !is_sha256(&piece.sha256)) {
             return Err("a sha256 is 64 lower-case hex digits".into());
         }
@@ -63,16 +83,17 @@ impl Artefact {
         if self.whole.get_or_insert_with(|| whole.clone()) != &whole {
             return Err("its records disagree on bytes or sha256".into());
         }
-        if self.pieces.len() + record.refs.len() > max_refs {
-            return Err(format!("more than {max_refs} pieces; see telemetry.max_refs"));
+        if self.pieces.len() + record.refs.len() > self.max_refs {
+            return Err(format!("more than {} pieces; see telemetry.max_refs", self.max_refs));
         }
         self.pieces.extend(record.refs.iter().map(|piece| (piece.offset, piece.bytes)));
         Ok(())
     }
 
     /// Bytes, sha256 and pieces, where the pieces tile it.
-    pub(crate) fn seal(mut self) -> Result<(u64, String, usize), String> {
-        let Some((bytes, sha256)) = self.whole else { return Err("no record tells of it".into()) };
+    /// None: no record tells of it.
+    pub(crate) fn seal(mut self) -> Result<Option<(u64, String, usize)>, String> {
+        let Some((bytes, sha256)) = self.whole else { return Ok(None) };
         self.pieces.sort_unstable();
         let mut at = 0_u64;
         for (offset, length) in &self.pieces {
@@ -85,7 +106,7 @@ impl Artefact {
         if at != bytes {
             return Err(format!("the pieces end at={at} bytes={bytes}"));
         }
-        Ok((bytes, sha256, self.pieces.len()))
+        Ok(Some((bytes, sha256, self.pieces.len())))
     }
 }
 
@@ -108,10 +129,10 @@ mod tests {
         )
     }
 
-    fn sealed(records: &[&str]) -> Result<(u64, String, usize), String> {
-        let mut artefact = Artefact::default();
+    fn sealed(records: &[&str]) -> Result<Option<(u64, String, usize)>, String> {
+        let mut artefact = Artefact::new("a", 4);
         for record in records {
-            artefact.take("a", record.as_bytes(), 4)?;
+            artefact.take(record.as_bytes())?;
         }
         artefact.seal()
     }
@@ -119,7 +140,7 @@ mod tests {
     #[test]
     fn pieces_that_tile_are_sealed_in_any_order() {
         let (late, early) = (record(&[(4, 6)]), record(&[(0, 3), (3, 1)]));
-        assert_eq!(sealed(&["text\n", &late, &early]), Ok((10, SUM.into(), 3)));
+        assert_eq!(sealed(&["text\n", &late, &early]), Ok(Some((10, SUM.into(), 3))));
     }
 
     #[test]
@@ -135,7 +156,7 @@ mod tests {
             let found = sealed(&[&record(pieces)]).unwrap_err();
             assert!(found.starts_with(why), "{found}");
         }
-        assert_eq!(sealed(&[]).unwrap_err(), "no record tells of it");
+        assert_eq!(sealed(&[]), Ok(None));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum Allowed {
     Path,
     /// A list of the hive's paths, `*` for one component.
     Targets,
+    /// A list of media types, `text/*` for all of a kind.
+    Mimes,
     /// A secret by reference, never itself.
     Secret,
     /// A file by reference.
@@ -148,6 +150,10 @@ pub const KEYS: &[Key] = &[
     int("telemetry.max_total_bytes_per_device", 4 * KIB, 1024 * GIB, 1024 * MIB, "bytes of all segments of one device"),
     key("telemetry.eviction", A::Word(&["refuse", "evict-oldest"]), Absent::Text("refuse"), "what a device without room does: refuse the write (Quota), or give up its oldest segment, counted and logged"),
     int("telemetry.max_refs", 1, 65_536, 65_536, "pieces of one artefact in its reference manifests"),
+    int("telemetry.artefact_bytes", 4 * KIB, 1024 * GIB, 16 * GIB, "bytes of one artefact whose chunks are elsewhere; a larger one is not sealed (TooBig)"),
+    int("telemetry.inline_bytes", 4 * KIB, 64 * MIB, MIB, "bytes of a file that cohpush sends in envelopes; a larger one goes by reference"),
+    key("telemetry.mimes", A::Mimes, Absent::List(&["text/*", "application/json", "application/x-ndjson", "application/cbor", "application/octet-stream"]), "media types that a new segment may have; another is refused (Invalid)"),
+    int("telemetry.pending", 1, 4096, 256, "commands of devices on their way to the journal at once"),
     int("telemetry.sync_ms", 1, 60_000, 1000, "time between two syncs of what was written; a Tfsync does it at once"),
     int("telemetry.watch_interval_ms", 250, 10_000, 1000, "time between two lines of /proc/ingest/watch"),
 
@@ -185,6 +191,7 @@ pub const KEYS: &[Key] = &[
     int("schedule.max_items", 1, 65_536, 1024, "jobs queued or running"),
 
     int("export.max_windows", 1, 4096, 64, "export windows open at once"),
+    int("export.job_bytes", 4 * KIB, 64 * GIB, 256 * MIB, "payload of one export job, however much its window allows"),
 
     int("policy.ctl_line_bytes", 256, 7168, 7168, "longest command, bytes; no longer in any case than a write, which holds ninep.msize - 23 bytes"),
     int("policy.max_rules", 1, 1024, 256, "rules in one set"),
@@ -258,6 +265,7 @@ impl std::fmt::Display for Allowed {
             A::File => f.write_str("a file's name"),
             A::Files => f.write_str("a list of files' names"),
             A::Path => f.write_str("a path"),
+            A::Mimes => f.write_str("a list of media types in lower case, text/* for all of a kind"),
             A::Targets => f.write_str("a list of absolute paths, * for one component"),
             A::Secret => f.write_str("file:PATH or env:NAME"),
             A::FileReference => f.write_str("file:PATH"),

@@ -274,6 +274,10 @@ fn leaf(allowed: Allowed, value: &DeValue<'_>) -> Result<Value, String> {
             let text = element.as_str().filter(|text| is_target(text))?;
             Some(Value::String(text.to_owned()))
         }),
+        Allowed::Mimes => list(value, &|element| {
+            let text = element.as_str().filter(|text| is_mime(text))?;
+            Some(Value::String(text.to_owned()))
+        }),
         Allowed::Files => list(value, &|element| leaf(Allowed::File, element).ok()),
         Allowed::Cores => list(value, &|element| leaf(Allowed::Int(0, 255), element).ok()),
     }
@@ -289,6 +293,15 @@ fn list(value: &DeValue<'_>, element: &dyn Fn(&DeValue<'_>) -> Option<Value>) ->
 fn integer(value: &DeValue<'_>) -> Option<i64> {
     let integer = value.as_integer()?;
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+/// `type/subtype`, without parameters; `type/*` is all of a kind.
+fn is_mime(text: &str) -> bool {
+    let is_word = |word: &str| {
+        let sound = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$&-^_.+".contains(&b);
+        (1..=63).contains(&word.len()) && word.bytes().all(sound)
+    };
+    text.split_once('/').is_some_and(|(kind, sub)| is_word(kind) && (sub == "*" || is_word(sub)))
 }
 
 fn is_name(text: &str) -> bool {

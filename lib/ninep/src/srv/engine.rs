@@ -397,7 +397,13 @@ fn run<S>(
 ) -> Verdict {
     match (&file.kind, pipeline) {
         (Kind::Orders { line: run, .. }, _) => run(state, call, line),
-        (Kind::Ctl { path, .. }, Some(pipeline)) => pipeline.submit(state, path, call, line),
+        (Kind::Ctl { path, .. }, Some(pipeline)) => match path.of(state, call.key) {
+            Some(path) => pipeline.submit(state, path, call, line),
+            None => {
+                let refusal = Refusal::new(Word::Busy, "the file's directory is gone; walk again");
+                Verdict::Refuse { verb: "CTL".into(), refusal }
+            }
+        },
         _ => Verdict::Refuse { verb: "CTL".into(), refusal: Refusal::new(Word::Busy, "there is no journal") },
     }
 }

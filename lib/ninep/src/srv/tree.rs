@@ -5,6 +5,7 @@ use super::control::{Control, Journal, Ledger, Pipeline};
 use super::service::Now;
 use crate::refusal::{Refusal, Word};
 use crate::wire::{QTAPPEND, QTDIR, QTFILE, Qid};
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -131,6 +132,23 @@ type SetFn<S> = Box<dyn Fn(&mut S, &Call, &str) -> Result<(), Refusal>>;
 type LineFn<S> = Box<dyn Fn(&mut S, &Call, &str) -> Verdict>;
 type ListFn<S> = Box<dyn Fn(&S, Key, &mut dyn FnMut(&str, Key))>;
 type FindFn<S> = Box<dyn Fn(&S, Key, &str) -> Option<Key>>;
+type PathFn<S> = Box<dyn Fn(&S, Key) -> Option<String>>;
+
+/// Under which path a control file's commands are gated and journaled.
+pub(super) enum CtlPath<S> {
+    Fixed(&'static str),
+    Of(PathFn<S>),
+}
+
+impl<S> CtlPath<S> {
+    /// The path; None where the entry of the tables above is gone.
+    pub(super) fn of(&self, state: &S, key: Key) -> Option<Cow<'static, str>> {
+        match self {
+            CtlPath::Fixed(path) => Some(Cow::Borrowed(path)),
+            CtlPath::Of(path) => path(state, key).map(Cow::Owned),
+        }
+    }
+}
 
 /// One file: its mode bits and what it does.
 pub struct File<S> {
@@ -143,7 +161,7 @@ pub(super) enum Kind<S> {
     Text(TextFn<S>),
     Append { view: ViewFn<S>, start: Option<StartFn<S>>, write: Option<WriteFn<S>> },
     Value { get: TextFn<S>, set: SetFn<S> },
-    Ctl { path: &'static str, max_line: usize },
+    Ctl { path: CtlPath<S>, max_line: usize },
     Orders { line: LineFn<S>, max_line: usize },
     Blob(Box<dyn Blob<S>>),
 }
@@ -202,7 +220,15 @@ impl<S> File<S> {
     where
         S: Ledger,
     {
-        File { mode, kind: Kind::Ctl { path, max_line } }
+        File { mode, kind: Kind::Ctl { path: CtlPath::Fixed(path), max_line } }
+    }
+
+    /// The same in a table: `path` gives the hive's path of the entry with that key.
+    pub fn ctl_of(mode: u32, max_line: usize, path: impl Fn(&S, Key) -> Option<String> + 'static) -> Self
+    where
+        S: Ledger,
+    {
+        File { mode, kind: Kind::Ctl { path: CtlPath::Of(Box::new(path)), max_line } }
     }
 
     /// The same for what servers of the hive tell each other: `line` decides, and nothing is journaled.

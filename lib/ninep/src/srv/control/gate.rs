@@ -5,6 +5,7 @@ use super::pipe::{BATCH_BYTES, Control, Out, Pending, RETRY_MS};
 use super::record::{name, number_of, text, value_of};
 use crate::refusal::{Refusal, Word};
 use crate::srv::service::Op;
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -17,6 +18,9 @@ const ANSWER_MS: u64 = 2000;
 const TAKE_MS: u64 = 4000;
 /// The ctl file whose records change rules.
 const RULES: &str = "\"path\":\"/policy/ctl\"";
+
+/// Files whose rules are remembered.
+const RULES_MAX: usize = 1024;
 
 /// How far a command has come at the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub(super) enum Gate {
 pub(super) struct Rules {
     /// The generation of what is known.
     generation: String,
-    has_rule: BTreeMap<&'static str, bool>,
+    has_rule: BTreeMap<Cow<'static, str>, bool>,
     /// The last record before the question that is out, and when it was asked.
     asked: (u64, u64),
     /// The last record before the last question that was answered.
@@ -61,6 +65,15 @@ impl Rules {
         self.known_seq = seq;
         let lease_ms = value_of(said, "lease_ms").and_then(|n| n.parse().ok()).unwrap_or(0);
         self.leased_ms = asked_ms.saturating_add(lease_ms);
+    }
+
+    /// Whether there is a rule for a file. Of more than so many nothing is known: they wait for the gate.
+    fn learn(&mut self, path: &Cow<'static, str>, has_rule: bool) {
+        if let Some(known) = self.has_rule.get_mut(path) {
+            *known = has_rule;
+        } else if self.has_rule.len() < RULES_MAX {
+            self.has_rule.insert(path.clone(), has_rule);
+        }
     }
 }
 
@@ -91,7 +104,7 @@ impl<S: Ledger> Control<S> {
                 break;
             }
             line.push_str(if self.asked == 0 { "[{" } else { ",{" });
-            text(&mut line, "path", pending.path);
+            text(&mut line, "path", &pending.path);
             line.push(',');
             name(&mut line, &pending.who);
             line.push_str(if pending.gate == Gate::Takes { ",\"take\":true}" } else { ",\"take\":false}" });
@@ -131,7 +144,7 @@ impl<S: Ledger> Control<S> {
             }
             let word = said.as_ref().map(|said| value_of(said, &i.to_string()).unwrap_or_default());
             if let (Ok(word @ ("pass" | "gated" | "permission")), Gate::Unknown) = (word, pending.gate) {
-                self.rules.has_rule.insert(pending.path, word != "pass");
+                self.rules.learn(&pending.path, word != "pass");
             }
             let refusal = match word {
                 Ok("pass") => {
@@ -189,7 +202,7 @@ impl<S: Ledger> Control<S> {
     }
 
     fn has_no_rule(&self, pending: &Pending<S::Command>) -> bool {
-        pending.gate == Gate::Unknown && self.rules.are_none(pending.path)
+        pending.gate == Gate::Unknown && self.rules.are_none(&pending.path)
     }
 
     /// The journal's answer: records, of which there may be more, or none.

@@ -6,6 +6,7 @@ use super::{Entry, Journal, Ledger, Mark, Staged};
 use crate::refusal::{Refusal, Word};
 use crate::srv::service::{Now, Op, Request};
 use crate::srv::tree::{Call, Token, Verdict, Who};
+use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -22,7 +23,7 @@ pub(in crate::srv) const ID_BIT: u64 = 1 << 63;
 
 pub(super) struct Pending<C> {
     pub(super) token: Option<Token>,
-    pub(super) path: &'static str,
+    pub(super) path: Cow<'static, str>,
     pub(super) who: Who,
     pub(super) command: C,
     pub(super) gate: Gate,
@@ -35,7 +36,7 @@ pub(super) struct Pending<C> {
 }
 
 impl<C> Pending<C> {
-    fn new(token: Option<Token>, path: &'static str, who: Who, command: C) -> Self {
+    fn new(token: Option<Token>, path: Cow<'static, str>, who: Who, command: C) -> Self {
         let (body, ack) = (String::new(), String::new());
         Pending { token, path, who, command, gate: Gate::Unknown, until_ms: 0, ts_ms: 0, body, ack }
     }
@@ -59,7 +60,7 @@ enum Phase {
 /// The pipeline behind an engine's ctl files, whatever its state's commands are.
 pub(in crate::srv) trait Pipeline<S> {
     fn start(&mut self, state: &mut S, now: Now);
-    fn submit(&mut self, state: &mut S, path: &'static str, call: &Call, line: &str) -> Verdict;
+    fn submit(&mut self, state: &mut S, path: Cow<'static, str>, call: &Call, line: &str) -> Verdict;
     fn tick(&mut self, state: &mut S, now: Now);
     fn deadline_ms(&self) -> Option<u64>;
     fn outbox(&mut self) -> Vec<Request>;
@@ -175,7 +176,7 @@ impl<S: Ledger> Control<S> {
         match state.stage(&pending.entry(0)) {
             Ok(Staged::New { cmd, ack }) => {
                 let kind = if pending.token.is_some() { "ctl" } else { S::kind(&pending.command) };
-                pending.body = record(pending.ts_ms, kind, &pending.who, pending.path, &cmd, &ack);
+                pending.body = record(pending.ts_ms, kind, &pending.who, &pending.path, &cmd, &ack);
                 pending.ack = ack;
                 self.staged.push_back(pending);
             }
@@ -196,7 +197,7 @@ impl<S: Ledger> Control<S> {
             self.due_ms = Some(next.map_or(u64::MAX, until));
         }
         for command in commands {
-            let mut pending = Pending::new(None, state.system_path(), Who::default(), command);
+            let mut pending = Pending::new(None, state.system_path().into(), Who::default(), command);
             pending.gate = Gate::Passed;
             self.stage(state, pending);
         }
@@ -367,9 +368,9 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
         self.advance(state);
     }
 
-    fn submit(&mut self, state: &mut S, path: &'static str, call: &Call, line: &str) -> Verdict {
+    fn submit(&mut self, state: &mut S, path: Cow<'static, str>, call: &Call, line: &str) -> Verdict {
         self.now = call.now;
-        let command = match state.parse(path, line) {
+        let command = match state.parse(&path, line) {
             Ok(command) => command,
             Err((verb, refusal)) => return Verdict::Refuse { verb, refusal },
         };
