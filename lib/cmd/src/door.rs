@@ -268,6 +268,11 @@ impl Door {
         }
     }
 
+    pub(crate) fn sync(&mut self, path: &str, fid: &Fid) -> Result<(), Trouble> {
+        let answer = self.call(&Tmsg::Fsync { fid: fid.number, datasync: 0 })?;
+        decoded(&answer).map(drop).map_err(|refusal| self.refused(path, refusal))
+    }
+
     pub(crate) fn size(&mut self, path: &str, fid: &Fid) -> Result<u64, Trouble> {
         Ok(self.size_and_mode(path, fid.number)?.size)
     }

@@ -267,6 +267,16 @@ impl Hive {
         Ok(())
     }
 
+    /// Waits until what was written to the open file is durable.
+    pub fn sync(&mut self, file: &mut File) -> Result<(), Trouble> {
+        let synced = match (&mut self.back, &mut file.handle) {
+            (Back::Mount(mount), Handle::Mount(open)) => mount.sync(&file.path, open),
+            (Back::Door(door), Handle::Door(fid)) => door.sync(&file.path, fid),
+            _ => Err(Trouble::refused(&file.path, Word::Closed, "")),
+        };
+        synced.map_err(|trouble| self.explain(trouble))
+    }
+
     /// How many bytes the open file has to read.
     pub fn size(&mut self, file: &mut File) -> Result<u64, Trouble> {
         let size = match (&mut self.back, &mut file.handle) {

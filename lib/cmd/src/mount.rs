@@ -128,6 +128,10 @@ impl Mount {
         }
     }
 
+    pub(crate) fn sync(&self, path: &str, file: &fs::File) -> Result<(), Trouble> {
+        file.sync_data().map_err(|e| self.trouble(path, &e))
+    }
+
     pub(crate) fn size(&self, path: &str, file: &fs::File) -> Result<u64, Trouble> {
         file.metadata().map(|meta| meta.len()).map_err(|e| self.trouble(path, &e))
     }

@@ -1,9 +1,9 @@
 //! Devices and their segments: names, bounds, eviction. Has never heard of 9P, but for the words of its
 //! refusals and the keys of its tables.
 
-use crate::refs::Artefact;
 use crate::segment::Segment;
 use crate::store::{Fault, Place, Store, segment_name, segment_number};
+use artefact::refs::{self, Whole};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::Key;
 use std::cell::{Cell, RefCell};
@@ -386,12 +386,13 @@ impl Devices {
         let invalid = |detail: String| Refusal::new(Word::Invalid, detail);
         let none = || Refusal::new(Word::NotFound, format!("artefact={artefact}"));
         let device = self.by_name(name).ok_or_else(none)?;
-        let mut all = Artefact::new(artefact, self.config.max_refs);
+        let mut whole = Whole::new(self.config.max_refs);
         let mut wrong = None;
         for segment in device.segments.values() {
             let scanned = segment.each_refs(|record| {
                 if wrong.is_none() {
-                    wrong = all.take(record).err();
+                    let read = refs::read(record, Some(artefact));
+                    wrong = read.and_then(|record| record.map_or(Ok(()), |r| whole.take(&r))).err();
                 }
             });
             scanned.map_err(|fault| failed("a segment cannot be read", &fault))?;
@@ -399,7 +400,7 @@ impl Devices {
         if let Some(wrong) = wrong {
             return Err(invalid(wrong));
         }
-        let (bytes, sha256, refs) = all.seal().map_err(invalid)?.ok_or_else(none)?;
+        let (bytes, sha256, refs) = whole.seal().map_err(invalid)?.ok_or_else(none)?;
         if bytes > self.config.artefact_bytes {
             let most = self.config.artefact_bytes;
             let detail = format!("{bytes} bytes; telemetry.artefact_bytes is {most}");

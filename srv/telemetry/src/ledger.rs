@@ -3,7 +3,6 @@
 
 use crate::Telemetry;
 use crate::devices::{Devices, is_device_name};
-use crate::refs::is_artefact_name;
 use crate::store::{segment_name, segment_number};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Entry, Key, Ledger, Mark, Now, Request, Staged, Token, Verdict};
@@ -71,7 +70,7 @@ impl Command {
             Action::New { mime }
         } else {
             let Seal { seal } = value.into_type().map_err(refused)?;
-            if !is_artefact_name(&seal) {
+            if !artefact::is_name(&seal) {
                 return Err((verb, invalid("seal: 1..128 of a-z A-Z 0-9 - _ ., no dot first".into())));
             }
             Action::Seal { artefact: seal }

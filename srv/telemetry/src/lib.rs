@@ -8,7 +8,6 @@ mod devices;
 mod exports;
 mod ingest;
 mod ledger;
-mod refs;
 mod segment;
 mod store;
 

@@ -161,7 +161,7 @@ impl Segment {
     pub(crate) fn write(&mut self, record: &[u8]) -> Result<(), Fault> {
         let len = u16::try_from(record.len()).ok().filter(|len| *len < REFS);
         let len = len.ok_or_else(|| format!("{} bytes in one record", record.len()))?;
-        let kind = if crate::refs::is_refs(record) { REFS } else { 0 };
+        let kind = if artefact::refs::is_refs(record) { REFS } else { 0 };
         let mut entry = [0; ENTRY];
         entry[..2].copy_from_slice(&(len | kind).to_le_bytes());
         entry[2..].copy_from_slice(&check(record).to_le_bytes());
