@@ -1,4 +1,4 @@
-//! cohexport: the hive's export windows.
+//! cohexport: the hive's export windows, and what leaves through them.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
@@ -13,7 +13,7 @@ const LIST: &str = "/queen/export/windows";
 #[derive(Parser)]
 #[command(name = "cohexport", version)]
 struct Args {
-    /// open, close, ls; ls when absent
+    /// open, close, job, ls; ls when absent
     #[arg(default_value = "ls", hide_default_value = true)]
     verb: String,
     /// Ids, paths and fields of the command: win-1 /queen/telemetry/dev-1 max_bytes=1000
@@ -48,9 +48,10 @@ fn main() -> ExitCode {
 fn commands(verb: &str, words: &[String]) -> Result<Vec<String>, Trouble> {
     let names: &[&str] = match verb {
         "open" => &["id", "path"],
+        "job" => &["id", "window"],
         "close" if words.is_empty() => return Err(Trouble::Usage("close: of what?".into())),
         "close" => return Ok(words.iter().map(|id| json!({verb: id}).to_string()).collect()),
-        _ => return Err(Trouble::Usage(format!("{verb}: no such verb; open, close, ls are"))),
+        _ => return Err(Trouble::Usage(format!("{verb}: no such verb; open, close, job, ls are"))),
     };
     Ok(vec![json!({verb: object(names, words)?}).to_string()])
 }
@@ -71,6 +72,10 @@ mod tests {
             (
                 "open win-1 /queen/telemetry/dev-1 max_bytes=5",
                 vec![r#"{"open":{"id":"win-1","max_bytes":5,"path":"/queen/telemetry/dev-1"}}"#],
+            ),
+            (
+                "job job-1 win-1 base_model=m",
+                vec![r#"{"job":{"base_model":"m","id":"job-1","window":"win-1"}}"#],
             ),
             ("close a", vec![r#"{"close":"a"}"#]),
         ] {

@@ -69,19 +69,24 @@ impl Queen {
                         json(&at)
                     )));
                 }
-                Effect::Exports if self.config.has_telemetry => {
-                    let op = Op::Write(b"look\n".to_vec());
-                    let path = "look".into();
-                    together.push(Request { id: 0, server: "telemetry", root: "in", path, op });
+                Effect::Exports => together.extend(self.look_order()),
+                Effect::Phase(phase) => {
+                    together.extend(phase_orders(phase));
+                    together.extend(self.look_order());
                 }
-                Effect::Exports => {}
-                Effect::Phase(phase) => together.extend(phase_orders(phase)),
             }
         }
         if !together.is_empty() {
             flow.stages.push_back(together);
         }
         flow
+    }
+
+    /// Tells who keeps telemetry the phase, and that there may be other export jobs.
+    fn look_order(&self) -> Option<Request> {
+        let op = Op::Write(format!("state={}\n", self.state.phase().name()).into_bytes());
+        let look = Request { id: 0, server: "telemetry", root: "in", path: "look".into(), op };
+        self.config.has_telemetry.then_some(look)
     }
 
     fn start_order(&self, worker: &Worker) -> Result<Request, String> {
@@ -112,6 +117,7 @@ impl Queen {
     /// What a door that has missed something must know: every revocation, and the phase.
     pub(crate) fn remind(&mut self) {
         let mut orders: Vec<Request> = phase_orders(self.state.phase()).into();
+        orders.extend(self.look_order());
         let mut lines = String::new();
         for (ticket, reason) in self.state.revoked() {
             if lines.len() > WRITE_BYTES {

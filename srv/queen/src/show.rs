@@ -149,11 +149,12 @@ pub(crate) fn jobs(queen: &Queen, _: &Call, out: &mut String) -> Shown {
 
 // For the hive's servers.
 
-/// The export jobs that must be there, once that is known.
-pub(crate) fn exports(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+/// The state of the hive and the export jobs that must be there, once that is known.
+pub(crate) fn exports(queen: &Queen, call: &Call, out: &mut String) -> Shown {
     if !queen.is_in_step {
         return Err(Refusal::new(Word::Busy, "the queen is starting"));
     }
+    state(queen, call, out)?;
     queen.state.exports().jobs().try_for_each(|(job, window)| {
         let Window { path, until_ms, max_bytes, .. } = window;
         wrote(writeln!(

@@ -243,9 +243,9 @@ impl Exports {
         self.next += 1;
     }
 
-    /// The queen has said which there must be: others go, and what is missing is made.
-    pub(crate) fn want(&mut self, list: &str) -> Result<(), String> {
-        let wanted: Result<Vec<Wanted>, _> = list.lines().take(JOBS_MAX).map(serde_json::from_str).collect();
+    /// The queen has said which there must be, a line each: others go, and what is missing is made.
+    pub(crate) fn want<'l>(&mut self, list: impl Iterator<Item = &'l str>) -> Result<(), String> {
+        let wanted: Result<Vec<Wanted>, _> = list.take(JOBS_MAX).map(serde_json::from_str).collect();
         let wanted = wanted.map_err(|error| error.to_string())?;
         let is_wanted = |id: &str| wanted.iter().any(|wanted| wanted.id == id);
         let gone: Vec<String> = self.complete.keys().filter(|id| !is_wanted(id)).cloned().collect();

@@ -128,6 +128,16 @@ struct Record<'a> {
     ack: std::borrow::Cow<'a, str>,
 }
 
+impl Telemetry {
+    /// Segments are made when telemetry comes in; a manifest is checked at any time.
+    fn may(&self, command: &Command) -> Result<(), Refusal> {
+        match command.action {
+            Action::New { .. } => self.lets_in(),
+            Action::Seal { .. } => Ok(()),
+        }
+    }
+}
+
 impl Ledger for Telemetry {
     type Command = Command;
 
@@ -143,10 +153,12 @@ impl Ledger for Telemetry {
     }
 
     fn check(&self, it: &Entry<Command>) -> Result<(), Refusal> {
+        self.may(it.command)?;
         ack(&self.devices, it.command).map(drop)
     }
 
     fn stage(&mut self, it: &Entry<Command>) -> Result<Staged, Refusal> {
+        self.may(it.command)?;
         let ack = ack(&self.devices, it.command)?;
         if let Action::New { .. } = it.command.action {
             self.devices.expect_new(&it.command.device);

@@ -54,7 +54,8 @@ pub fn tree(devices: Devices, exports: Exports, journal: Journal) -> Tree<Teleme
     let ingest = Ingest::new(devices.config.watch_ms);
     let outbox = Vec::new();
     let (now, look_at) = (Now::default(), Some(0));
-    let state = Telemetry { devices, exports: exports.0, ingest, sync_at: None, look_at, now, outbox };
+    let state =
+        Telemetry { devices, exports: exports.0, ingest, sync_at: None, is_open: true, look_at, now, outbox };
     let segments = Dir::new().each(
         |state: &Telemetry, key, f| state.devices.each_segment(key, f),
         |state: &Telemetry, key, name| state.devices.find_segment(key, name),
@@ -141,7 +142,9 @@ pub struct Telemetry {
     ingest: Ingest,
     /// When what was written is synced.
     sync_at: Option<u64>,
-    /// When the queen is asked which export jobs there must be.
+    /// The hive's state lets telemetry in.
+    is_open: bool,
+    /// When the queen is asked for it, and which export jobs there must be.
     look_at: Option<u64>,
     now: Now,
     outbox: Vec<Request>,
@@ -191,7 +194,12 @@ impl Service for Telemetry {
 
     fn reply(&mut self, _: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
         let said = answer.map_err(|refusal| refusal.detail.into_owned());
-        let taken = said.and_then(|list| self.exports.want(&String::from_utf8_lossy(&list)));
+        let taken = said.and_then(|list| {
+            let list = String::from_utf8_lossy(&list);
+            let mut lines = list.lines();
+            self.is_open = takes_telemetry(lines.next().unwrap_or_default());
+            self.exports.want(lines)
+        });
         if taken.is_err() {
             // The queen is away, or starting.
             self.look_at = Some(now.mono_ms + AWAY_MS);
@@ -204,6 +212,17 @@ impl Service for Telemetry {
 }
 
 impl Telemetry {
+    /// Is this a time for telemetry?
+    pub(crate) fn lets_in(&self) -> Result<(), Refusal> {
+        if self.is_open {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Word::Busy,
+            "the hive is neither online, degraded nor draining; see /proc/lifecycle/state",
+        ))
+    }
+
     /// Something was written: it is synced in time, and what it has pushed out is said.
     fn wrote(&mut self, now: Now) {
         let at = now.mono_ms + self.devices.config.sync_ms;
@@ -223,7 +242,8 @@ fn append(state: &mut Telemetry, call: &Call, record: &[u8]) -> Result<(), Refus
         // Nothing is not a record.
         return Ok(());
     }
-    match state.devices.append(call.key, record) {
+    let taken = state.lets_in().and_then(|()| state.devices.append(call.key, record));
+    match taken {
         Ok(()) => state.ingest.took(record.len(), 0, call.now),
         Err(refusal) => {
             if matches!(refusal.word, Word::Quota | Word::Busy) {
@@ -262,8 +282,14 @@ fn counts(state: &mut Telemetry, call: &Call, line: &str) -> Verdict {
     }
 }
 
-/// The queen has other export jobs than before.
-fn look(state: &mut Telemetry, call: &Call, _: &str) -> Verdict {
+/// Telemetry comes in while the hive works, and while it drains (spec 4.2).
+fn takes_telemetry(line: &str) -> bool {
+    matches!(line.trim(), "state=ONLINE" | "state=DEGRADED" | "state=DRAINING")
+}
+
+/// The hive's state, and there may be other export jobs than before.
+fn look(state: &mut Telemetry, call: &Call, line: &str) -> Verdict {
+    state.is_open = takes_telemetry(line);
     state.look_at = Some(call.now.mono_ms);
     Verdict::Ack("OK LOOK".into())
 }
