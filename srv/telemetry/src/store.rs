@@ -45,11 +45,14 @@ struct Open {
     used: u64,
 }
 
+/// Files that are open, and a clock that counts their uses.
+type OpenFiles = (u64, BTreeMap<(Place, Part), Open>);
+
 /// All files.
 #[derive(Debug)]
 pub(crate) struct Store {
     dir: PathBuf,
-    open: RefCell<(u64, BTreeMap<(Place, Part), Open>)>,
+    open: RefCell<OpenFiles>,
 }
 
 fn said(path: &Path) -> impl Fn(std::io::Error) -> Fault + '_ {

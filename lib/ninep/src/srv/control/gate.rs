@@ -5,7 +5,6 @@ use super::pipe::{BATCH_BYTES, Control, Out, Pending, RETRY_MS};
 use super::record::{name, number_of, text, value_of};
 use crate::refusal::{Refusal, Word};
 use crate::srv::service::Op;
-use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -38,7 +37,7 @@ pub(super) enum Gate {
 pub(super) struct Rules {
     /// The generation of what is known.
     generation: String,
-    has_rule: BTreeMap<Cow<'static, str>, bool>,
+    has_rule: BTreeMap<String, bool>,
     /// The last record before the question that is out, and when it was asked.
     asked: (u64, u64),
     /// The last record before the last question that was answered.
@@ -68,11 +67,11 @@ impl Rules {
     }
 
     /// Whether there is a rule for a file. Of more than so many nothing is known: they wait for the gate.
-    fn learn(&mut self, path: &Cow<'static, str>, has_rule: bool) {
+    fn learn(&mut self, path: &str, has_rule: bool) {
         if let Some(known) = self.has_rule.get_mut(path) {
             *known = has_rule;
         } else if self.has_rule.len() < RULES_MAX {
-            self.has_rule.insert(path.clone(), has_rule);
+            self.has_rule.insert(path.to_string(), has_rule);
         }
     }
 }

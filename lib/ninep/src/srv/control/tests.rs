@@ -495,3 +495,34 @@ fn a_gate_that_does_not_answer_is_away() {
     desk.answer(&ask[0], Ok("OK GATE 0=pass gen=1\n"));
     assert_eq!(desk.requests(), [], "it is too late");
 }
+
+#[test]
+fn a_table_of_ctls_is_journaled_under_the_path_of_each_entry() {
+    let mut desk = Desk::new(Some("audit"), None);
+    let journal = Journal { audit: Some("audit"), policy: None, pending: 8 };
+    let path = |_: &Counter, key| (key < 2).then(|| alloc::format!("/sum/{key}/ctl"));
+    let dir = Dir::new().each(
+        |_, _, _| {},
+        |_, _, name| name.parse().ok(),
+        Dir::new().with("ctl", crate::srv::File::ctl_of(0o600, 100, path)),
+    );
+    let tree = Tree::new(Counter::default(), dir).journaled(journal);
+    desk.engine = Engine::new(tree, Limits::default(), desk.now);
+    desk.engine.start(desk.now);
+    desk.conn = desk.engine.connect();
+    let attach = Tmsg::Attach { fid: 0, afid: NOFID, uname: "queen", aname: "", n_uname: 7 };
+    desk.say(NOTAG, &Tmsg::Version { msize: MSIZE_MAX, version: VERSION });
+    desk.say(1, &attach);
+    for (fid, name) in [(1, "1"), (2, "2")] {
+        desk.say(1, &Tmsg::Walk { fid: 0, newfid: fid, names: Names::from(&[name, "ctl"][..]) });
+        desk.say(1, &Tmsg::Lopen { fid, flags: 2 });
+    }
+    desk.replies();
+    desk.open("0");
+    let (one, two) = (desk.write("5"), desk.write("6"));
+    let append = desk.requests();
+    assert!(line(&append[0]).contains("\"path\":\"/sum/1/ctl\",\"cmd\":5"), "{}", line(&append[0]));
+    assert_eq!(desk.replies(), [(two, Some(Word::Busy))], "its entry is gone");
+    desk.answer(&append[0], Ok("OK APPEND seq=1 n=1\n"));
+    assert_eq!(desk.replies(), [(one, None)]);
+}
