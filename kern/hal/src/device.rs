@@ -1,4 +1,4 @@
-//! What a network card, a disk and an interrupt line do.
+//! What a network card and a disk do.
 
 use core::fmt;
 
@@ -118,10 +118,4 @@ pub trait Block {
     /// # Errors
     /// If the disk does not come back.
     fn reset(&mut self) -> Result<(), Fault>;
-}
-
-/// An interrupt line, which comes once and then is masked.
-pub trait Interrupt {
-    /// Lets it come again.
-    fn rearm(&mut self);
 }

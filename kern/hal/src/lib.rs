@@ -1,5 +1,5 @@
 //! The only way to a device: its registers, the memory it shares with a driver, and what a UART, a timer, a
-//! network card, a disk and an interrupt line do.
+//! network card and a disk do.
 //! Guarantees: a driver written against these traits runs unchanged on the machine and, on a host, against
 //! a simulated device. Knows no device.
 #![no_std]
@@ -12,7 +12,7 @@ mod registers;
 
 #[cfg(target_arch = "aarch64")]
 pub use counter::PhysicalTimer;
-pub use device::{Block, Done, FRAME_MAX, Fault, Interrupt, Nic, Request, SECTOR};
+pub use device::{Block, Done, FRAME_MAX, Fault, Nic, Request, SECTOR};
 pub use dma::{Cache, Dma, DmaMemory};
 pub use registers::{Mmio, Narrow, Registers};
 

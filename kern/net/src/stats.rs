@@ -1,5 +1,7 @@
 //! What has happened, for `netstats`.
 
+use core::fmt;
+
 /// What has happened, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -27,4 +29,30 @@ pub struct Stats {
     pub sessions: u64,
     /// Connections that are half open now.
     pub half_open: u64,
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (name, count)) in [
+            ("sessions", self.sessions),
+            ("half_open", self.half_open),
+            ("accepted", self.accepted),
+            ("refused", self.refused),
+            ("half_open_dropped", self.half_open_dropped),
+            ("syn_dropped", self.syn_dropped),
+            ("rx_frames", self.received),
+            ("rx_bytes", self.received_bytes),
+            ("tx_frames", self.sent),
+            ("tx_bytes", self.sent_bytes),
+            ("tx_dropped", self.dropped),
+            ("resets", self.resets),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let before = if n == 0 { "" } else { " " };
+            write!(f, "{before}{name}={count}")?;
+        }
+        Ok(())
+    }
 }

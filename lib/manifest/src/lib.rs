@@ -13,12 +13,14 @@ mod cbor;
 #[cfg(feature = "std")]
 pub mod compile;
 mod listener;
+mod network;
 mod types;
 
 pub use cbor::{Fingerprint, LoadError};
 #[cfg(feature = "std")]
 pub use compile::{Additions, ClientConfig, Compiled, Problem, compile, compile_with};
 pub use listener::{AddrError, Fids, Listener, ListenerKind, Overflow};
+pub use network::{Network, NetworkMode, Nic, Service};
 pub use types::process_name;
 pub use types::{
     Audit, Client, Decision, Eviction, Export, FrameSchema, Hive, Lease, Lifecycle, Log, Manifest, Ninep,

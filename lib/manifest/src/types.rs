@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Listener;
+use crate::{Listener, Network};
 
 /// Everything that is configurable about one hive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub struct Manifest {
     pub restart: Restart,
     /// The line consoles.
     pub console: Console,
+    /// The network of an image.
+    pub network: Network,
     /// What commands do (spec 10.5).
     pub client: Client,
 }

@@ -8,12 +8,16 @@ use std::vec::Vec;
 use super::problem::Problem;
 use super::read::Lines;
 use super::served::{self, SERVERS};
-use crate::{Listener, ListenerKind, Manifest, Profile};
+use crate::{Listener, ListenerKind, Manifest, NetworkMode, Profile, Target};
 
 /// Bytes of a Twrite that are not data (spec 1.1).
 const WRITE_OVERHEAD: u32 = 23;
 /// What the door needs for one idle session.
 const SESSION_KIB: u64 = 32;
+/// Ports that an image listens on at most.
+const PORTS_MAX: usize = 4;
+/// What its network's process needs beside buffers.
+const NETWORK_KIB: u64 = 6 << 10;
 
 pub(crate) fn check(manifest: &Manifest, lines: &Lines, problems: &mut Vec<Problem>) {
     let mut check = Check { manifest, lines, problems };
@@ -26,6 +30,7 @@ pub(crate) fn check(manifest: &Manifest, lines: &Lines, problems: &mut Vec<Probl
     check.keys();
     check.audit();
     check.console();
+    check.network();
     check.resources();
     check.rules();
     if manifest.profile == Profile::Release {
@@ -293,6 +298,47 @@ impl Check<'_> {
         if self.manifest.profile == Profile::Release && console.auth.is_none() {
             let what = "missing; profile release makes no token: file:PATH or env:NAME allowed";
             self.wrong("console.auth", what);
+        }
+    }
+
+    /// An image has the network that it is given, and no other machine's sockets.
+    fn network(&mut self) {
+        let network = &self.manifest.network;
+        if network.mode == NetworkMode::Off {
+            return;
+        }
+        if self.manifest.target == Target::Hosted {
+            self.wrong("network.mode", "found; a hosted hive has its machine's network: off allowed");
+        }
+        for (key, is_given, is_one) in [
+            ("network.address", network.address.is_some(), network.address().is_some()),
+            ("network.gateway", network.gateway.is_some(), network.gateway().is_some()),
+        ] {
+            if is_given && !is_one {
+                self.wrong(key, "not an IPv4 address; 10.0.2.15/24 and 10.0.2.2 are of the form");
+            } else if is_given && network.mode == NetworkMode::Dhcp {
+                self.wrong(key, "found beside dhcp, which finds it out");
+            }
+        }
+        if network.mode == NetworkMode::Static && network.address.is_none() {
+            self.wrong("network.address", "missing; static needs ADDRESS/BITS");
+        }
+        if self.manifest.ports().count() > PORTS_MAX {
+            self.wrong(
+                "network.mode",
+                &format!("more than {PORTS_MAX} ports; console.tcp and tcp listeners count"),
+            );
+        }
+        for (i, listener) in self.manifest.listeners.iter().enumerate() {
+            if listener.kind == ListenerKind::Tls {
+                self.wrong(&format!("listeners[{i}].kind"), "tls found; an image has no TLS: tcp allowed");
+            }
+        }
+        let buffers = u64::from(network.receive_bytes) + u64::from(network.send_bytes);
+        let needs_kib = (u64::from(network.sessions + network.half_open) * buffers >> 10) + NETWORK_KIB;
+        if needs_kib > network.memory_kib {
+            let what = format!("{} found; {needs_kib} needed for that many connections", network.memory_kib);
+            self.wrong("network.memory_kib", &what);
         }
     }
 

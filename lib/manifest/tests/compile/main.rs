@@ -5,6 +5,7 @@
 mod audit;
 mod binds;
 mod house;
+mod network;
 mod output;
 mod values;
 mod whole;

@@ -130,7 +130,7 @@ fn a_key_that_must_be_there_is_missed() {
 fn unknown_keys_are_refused_and_a_near_one_named() {
     for (old, new, says) in [
         ("msize", "msiz", "ninep.msiz: unknown key; did you mean msize?"),
-        ("[ninep]", "[p9]", "p9: unknown key; schema, profile, target, hive, namespaces, roles, servers, listeners, ninep, tickets, log, telemetry, trace, audit, queen, lifecycle, lease, schedule, export, policy, workers, restart, console, client allowed"),
+        ("[ninep]", "[p9]", "p9: unknown key; schema, profile, target, hive, namespaces, roles, servers, listeners, ninep, tickets, log, telemetry, trace, audit, queen, lifecycle, lease, schedule, export, policy, workers, restart, console, network, client allowed"),
         ("[[listeners]]", "[[listener]]", "listener: unknown key; did you mean listeners?"),
         ("[servers.log]", "[servers.log]\nx = 1", "servers.log.x: unknown key; enabled, required, memory_kib, affinity, count allowed"),
         ("observer =", "operator =", "roles.operator: operator found; queen, worker-heartbeat, worker-gpu, worker-bus, worker-lora, observer allowed"),
