@@ -446,8 +446,9 @@ fn commands_that_cannot_be_are_refused_and_change_nothing() {
     let hive = bench.up(&[]);
     start_worker(&bench, "worker-1", "");
     let before = bench.pids();
+    let again = "{\"start\":{\"worker\":\"worker-1\",\"program\":\"worker-heart\",\"config\":{}}}";
+    assert_eq!(command(&bench, again), Ok(()), "who has not heard the answer asks again");
     for (line, errno) in [
-        ("{\"start\":{\"worker\":\"worker-1\",\"program\":\"worker-heart\",\"config\":{}}}", 16),
         ("{\"start\":{\"worker\":\"worker-2\",\"program\":\"/bin/sh\",\"config\":{}}}", 22),
         ("{\"start\":{\"worker\":\"worker-2\",\"program\":\"worker-gpu\",\"config\":{}}}", 22),
         ("{\"start\":{\"worker\":\"../x\",\"program\":\"worker-heart\",\"config\":{}}}", 22),
