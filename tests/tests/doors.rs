@@ -308,3 +308,24 @@ fn foreign_clients_and_workers_come_in_at_every_door() {
     until("all work again", || workers(&mut watch) == 9);
     assert_eq!(hive.read("/proc/queen/workers").unwrap().lines().count(), 9);
 }
+
+#[test]
+fn a_mount_outlives_the_death_of_every_door() {
+    let hive = hive();
+    let n = hive.path("n");
+    let door = format!("unix!{}", hive.door().display());
+    hive.print("coh-mount", &["--door", &door, n.to_str().unwrap()]);
+    let read = || std::fs::read_to_string(n.join("proc/version"));
+    let version = hive.read("/proc/version").unwrap();
+    assert_eq!(read().unwrap(), version);
+    for door in ["door-1", "door-2", "door"] {
+        hive.kill(door);
+        let mut again = None;
+        until("the mount again", || {
+            again = read().ok();
+            again.is_some()
+        });
+        assert_eq!(again.unwrap(), version, "after the death of {door}");
+    }
+    hive.print("coh-umount", &[n.to_str().unwrap()]);
+}
