@@ -10,6 +10,7 @@ mod frame;
 mod open;
 mod service;
 mod tree;
+mod turn;
 
 pub use control::{Entry, Journal, Ledger, Mark, Staged, record};
 pub use engine::{ConnId, Engine, Limits};
