@@ -42,6 +42,16 @@ impl Phase {
         }
     }
 
+    /// The state of that name.
+    pub fn named(name: &str) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|phase| phase.name() == name)
+    }
+
+    /// The state in `state=ONLINE`, as `/proc/lifecycle/state` says it.
+    pub fn shown(line: &str) -> Option<Phase> {
+        Phase::named(line.trim().strip_prefix("state=")?)
+    }
+
     /// May workers attach, and may new work begin: spawns, leases, jobs?
     pub fn allows_work(self) -> bool {
         matches!(self, Phase::Online | Phase::Degraded)
@@ -215,6 +225,15 @@ fn busy(reason: &str, count: usize) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_reads_back_as_it_is_shown() {
+        for phase in Phase::ALL {
+            assert_eq!(Phase::named(phase.name()), Some(phase));
+            assert_eq!(Phase::shown(&format!("state={}\n", phase.name())), Some(phase));
+        }
+        assert_eq!((Phase::named("online"), Phase::shown("ONLINE")), (None, None));
+    }
 
     /// The table of spec 4.2: a row a state; `-` Invalid, `=` stays, `?` Busy, else the new state.
     fn holds(left: Outstanding, missing: &[&str], table: [[&str; 5]; 6]) {

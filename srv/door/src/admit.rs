@@ -258,8 +258,8 @@ impl Door {
     /// The session becomes what it has shown itself to be.
     fn enter(&mut self, slot: usize, identity: Identity) -> Result<(), Refusal> {
         let Identity { role, subject, grant } = identity;
-        if role.is_worker() && !self.phase.lets_workers_in() {
-            let detail = format!("state={} lets no worker in", self.phase.word());
+        if role.is_worker() && !self.phase.allows_work() {
+            let detail = format!("state={} lets no worker in", self.phase.name());
             return Err(Refusal::new(Word::Busy, detail));
         }
         let table = self.table_for(role, &subject)?;

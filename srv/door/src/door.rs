@@ -2,7 +2,7 @@
 
 use crate::admit::Admission;
 use crate::channel::{Channel, Wait};
-use crate::facts::{Facts, Order, Phase, Public, State};
+use crate::facts::{Facts, Order, Public, State};
 use crate::far::{Far, Gather};
 use crate::files::{self, Own};
 use crate::job::Job;
@@ -10,6 +10,7 @@ use crate::records::Records;
 use crate::request::Gate;
 use crate::seat::Seat;
 use crate::session::{At, Root, Rules, Session, SessionRef, revoked};
+use authority::Phase;
 use manifest::{Manifest, Ninep};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{ConnId, Engine, Next, Now, Op, Request, Tree};
@@ -589,7 +590,7 @@ impl Door {
     /// The hive's state has changed: workers' sessions drain while it lets none in.
     fn enter_phase(&mut self, phase: Phase) {
         self.phase = phase;
-        let (from, to) = match phase.lets_workers_in() {
+        let (from, to) = match phase.allows_work() {
             true => (State::Draining, State::Active),
             false => (State::Active, State::Draining),
         };

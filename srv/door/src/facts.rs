@@ -2,6 +2,7 @@
 
 use crate::far::{Counts, Far};
 use crate::records::Records;
+use authority::Phase;
 use ninep::refusal::Word;
 use ninep::srv::Request;
 use ns::Table;
@@ -32,48 +33,6 @@ impl State {
             State::Draining => "DRAINING",
             State::Closed => "CLOSED",
         }
-    }
-}
-
-/// The state of the hive, as far as the door has to do with it (spec 4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Phase {
-    #[default]
-    Booting,
-    Degraded,
-    Online,
-    Draining,
-    Quiesced,
-    Offline,
-}
-
-impl Phase {
-    const ALL: [Phase; 6] =
-        [Phase::Booting, Phase::Degraded, Phase::Online, Phase::Draining, Phase::Quiesced, Phase::Offline];
-
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Phase::Booting => "BOOTING",
-            Phase::Degraded => "DEGRADED",
-            Phase::Online => "ONLINE",
-            Phase::Draining => "DRAINING",
-            Phase::Quiesced => "QUIESCED",
-            Phase::Offline => "OFFLINE",
-        }
-    }
-
-    pub(crate) fn parse(word: &str) -> Option<Phase> {
-        Phase::ALL.into_iter().find(|phase| phase.word() == word)
-    }
-
-    /// May workers come in, and work?
-    pub(crate) fn lets_workers_in(self) -> bool {
-        matches!(self, Phase::Online | Phase::Degraded)
-    }
-
-    /// May what has been measured still be written?
-    pub(crate) fn takes_telemetry(self) -> bool {
-        self.lets_workers_in() || self == Phase::Draining
     }
 }
 

@@ -1,10 +1,11 @@
 //! The door's own files: `/proc/9p` [9p], `/proc/pressure` [pressure], and the word that the queen has
 //! with it [ctl].
 
-use crate::facts::{Facts, Order, Phase, Public, WORDS};
+use crate::facts::{Facts, Order, Public, WORDS};
 use crate::far::{COUNTS, Counts};
 use crate::orders::order;
 use crate::records::APPEND;
+use authority::Phase;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, File, Now, Op, Request, Service, Tree};
 use std::cell::RefCell;
@@ -42,7 +43,7 @@ impl Own {
             self.ask(STATE, "lifecycle", "state");
             return Some(());
         }
-        let phase = Phase::parse(text.trim().strip_prefix("state=")?)?;
+        let phase = Phase::shown(text)?;
         self.facts.borrow_mut().orders.extend([Order::Phase(phase), Order::Loaded]);
         Some(())
     }

@@ -1,7 +1,8 @@
 //! What the queen tells the door: one JSON object a line of `[ctl]/ctl`.
 
-use crate::facts::{Order, Phase};
+use crate::facts::Order;
 use crate::files::{Own, change, known_servers};
+use authority::Phase;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Verdict};
 use serde::Deserialize;
@@ -83,7 +84,7 @@ pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
             own.facts.borrow_mut().orders.push(Order::Failed { peer });
             ("FAILED", Ok(()))
         }
-        Ok(Command::Phase(state)) => match Phase::parse(&state) {
+        Ok(Command::Phase(state)) => match Phase::named(&state) {
             Some(phase) => {
                 own.facts.borrow_mut().orders.push(Order::Phase(phase));
                 ("PHASE", Ok(()))

@@ -2,8 +2,9 @@
 
 use crate::channel::Wait;
 use crate::door::Door;
-use crate::facts::{Phase, State};
+use crate::facts::State;
 use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked, within};
+use authority::Phase;
 use manifest::Overflow;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION};
@@ -288,12 +289,12 @@ impl Door {
             return Ok(());
         }
         let path = &self.fid(slot, fid)?.path;
-        if is_telemetry(path) && self.phase.takes_telemetry() {
+        if is_telemetry(path) && self.phase.allows_telemetry() {
             return Ok(());
         }
         let is_cut = self.phase == Phase::Offline && !is_telemetry(path);
         let word = if is_cut { Word::Cut } else { Word::Busy };
-        Err((Refusal::new(word, format!("state={}", self.phase.word())), Some(Rc::clone(path))))
+        Err((Refusal::new(word, format!("state={}", self.phase.name())), Some(Rc::clone(path))))
     }
 
     /// Hands a frame on to the server of `fid`; its reply comes back under `tag`.

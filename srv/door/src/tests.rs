@@ -109,7 +109,7 @@ impl Hive {
         let mut admission = Admission::for_tests();
         admission.dial = Some(Box::new(move |channel, _| !is_down.borrow().contains(&channel)));
         let mut door = Door::new(&manifest, seat, admission, now);
-        door.phase = crate::facts::Phase::Online;
+        door.phase = authority::Phase::Online;
         let names = door.channel_names().take(door.near);
         let servers = names.map(|name| (name != "door").then(|| started(name, now))).collect();
         let own = Engine::new(door.own_tree(), Limits { tells_detail: true, ..Limits::default() }, now);

@@ -8,11 +8,12 @@ mod cursors;
 mod orders;
 mod workers;
 
+use authority::Phase;
 use counts::Counts;
 pub use cursors::{CONSUMERS_MAX, Cursors};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, File, Key, Now, Op, Request, Service, Start, Tree, Who};
-use orders::{Add, Phase, command};
+use orders::{Add, command};
 use ring::Stream;
 pub use workers::{Config, Workers};
 
@@ -207,8 +208,8 @@ impl Service for Fs {
             return;
         };
         if id == STATE {
-            let phase = Phase::parse(&String::from_utf8_lossy(&list));
-            self.takes_telemetry = phase.is_none_or(Phase::takes_telemetry);
+            let phase = Phase::shown(&String::from_utf8_lossy(&list));
+            self.takes_telemetry = phase.is_none_or(Phase::allows_telemetry);
             return;
         }
         for line in String::from_utf8_lossy(&list).lines() {
@@ -246,8 +247,8 @@ mod tests {
         let mut call = Call { key: 0, who: &who, now: Now::default(), token: Default::default() };
         command(&mut fs, &call, r#"{"add":{"id":"worker-1","role":"worker-heartbeat"}}"#);
         call.key = fs.workers.find("worker-1").unwrap();
-        assert!(Phase::parse("state=BOOTING\n").is_some_and(|phase| !phase.takes_telemetry()));
-        assert!(Phase::parse("state=WHAT\n").is_none() && Phase::parse("ONLINE").is_none());
+        assert!(Phase::shown("state=BOOTING\n").is_some_and(|phase| !phase.allows_telemetry()));
+        assert!(Phase::shown("state=WHAT\n").is_none() && Phase::shown("ONLINE").is_none());
         for (phase, takes) in [
             ("QUIESCED", false),
             ("DRAINING", true),

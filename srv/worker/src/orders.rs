@@ -1,6 +1,7 @@
 //! The queen's orders: workers come and go, and the lifecycle has another state.
 
 use crate::Fs;
+use authority::Phase;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Verdict};
 use serde::Deserialize;
@@ -12,29 +13,6 @@ enum Command {
     Drop(Drop),
     /// The hive's lifecycle has another state.
     Phase(Phase),
-}
-
-/// The states of the lifecycle.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(crate) enum Phase {
-    Booting,
-    Degraded,
-    Online,
-    Draining,
-    Quiesced,
-    Offline,
-}
-
-impl Phase {
-    pub(crate) fn takes_telemetry(self) -> bool {
-        matches!(self, Phase::Online | Phase::Degraded | Phase::Draining)
-    }
-
-    /// `state=ONLINE`, as the lifecycle's file says it.
-    pub(crate) fn parse(line: &str) -> Option<Phase> {
-        json::parse(&format!("\"{}\"", line.trim().strip_prefix("state=")?)).ok()?.into_type().ok()
-    }
 }
 
 #[derive(Deserialize)]
@@ -64,7 +42,7 @@ pub(crate) fn command(fs: &mut Fs, _: &Call, line: &str) -> Verdict {
         Ok(Command::Add(add)) => ("ADD", fs.add(&add)),
         Ok(Command::Drop(drop)) => ("DROP", fs.workers.drop(&drop.id)),
         Ok(Command::Phase(phase)) => {
-            fs.takes_telemetry = phase.takes_telemetry();
+            fs.takes_telemetry = phase.allows_telemetry();
             ("PHASE", Ok(()))
         }
     };
