@@ -215,7 +215,7 @@ impl Door {
     fn frames(&mut self, slot: usize, input: &[u8]) -> (usize, Turn) {
         let mut used = 0;
         for _ in 0..self.limits.batch_frames {
-            if matches!(self.gate(slot), Gate::Wait) || self.waits_for_queen(&input[used..]) {
+            if matches!(self.gate(slot, &input[used..]), Gate::Wait) || self.waits_for_queen(&input[used..]) {
                 return (used, Turn::Wait);
             }
             let (n, next) = self.sessions[slot].framer.next(&input[used..]);
@@ -439,7 +439,7 @@ impl Door {
 
     /// Is the session's client to be read now?
     pub fn is_reading(&self, slot: usize) -> bool {
-        matches!(self.gate(slot), Gate::Open)
+        matches!(self.gate(slot, &self.sessions[slot].input), Gate::Open)
     }
 
     /// Asks for a channel to be opened if it is not; the loop does so at once, see [`Door::new`].

@@ -7,7 +7,9 @@ use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked, within};
 use authority::Phase;
 use manifest::Overflow;
 use ninep::refusal::{Refusal, Word};
-use ninep::wire::{self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION};
+use ninep::wire::{
+    self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION, kind,
+};
 use std::rc::Rc;
 use ticket::Verb;
 
@@ -48,13 +50,25 @@ fn denied_verb(msg: &Tmsg) -> Option<&'static str> {
     }
 }
 
+/// Is the frame that begins here about one of these fids, or would it make one?
+fn is_about(frame: &[u8], fids: &[u32]) -> bool {
+    // size[4] type[1] tag[2], then fid[4] of all that have one; Twalk has newfid[4] behind it.
+    let at = |i: usize| frame.get(i..i + 4)?.first_chunk().map(|fid| u32::from_le_bytes(*fid));
+    let is_one = |fid: Option<u32>| fid.is_some_and(|fid| fids.contains(&fid));
+    match frame.get(4) {
+        None | Some(&(kind::TVERSION | kind::TFLUSH)) => false,
+        Some(&kind::TWALK) => is_one(at(7)) || is_one(at(11)),
+        Some(_) => is_one(at(7)),
+    }
+}
+
 impl Door {
     /// May the next frame be taken from the session's input now?
-    pub(crate) fn gate(&self, slot: usize) -> Gate {
+    pub(crate) fn gate(&self, slot: usize, input: &[u8]) -> Gate {
         let session = &self.sessions[slot];
         let limits = &self.limits;
         let is_full = session.inflight.len() >= limits.tags_per_session as usize;
-        if session.unsure > 0
+        if (!session.unsure.is_empty() && is_about(input, &session.unsure))
             || session.queued() > limits.queue_bytes as usize
             || (is_full && session.rules.overflow == Overflow::Wait)
         {

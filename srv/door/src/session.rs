@@ -98,9 +98,9 @@ pub(crate) struct Session {
     pub(crate) framer: Framer,
     pub(crate) fids: Fids<Fid>,
     pub(crate) inflight: Vec<(u16, Asked)>,
-    /// Walks that may end at a server or in a directory of the door's own: what comes behind them waits,
-    /// since it may be about their fid.
-    pub(crate) unsure: usize,
+    /// Fids of walks that may end at a server or in a directory of the door's own: what comes about one of
+    /// them waits until that is known, and what comes behind it.
+    pub(crate) unsure: Vec<u32>,
     /// Whose it is: `role:subject`.
     pub(crate) uname: Rc<str>,
     pub(crate) ticket: Option<Held>,
@@ -152,7 +152,7 @@ impl Session {
             framer: Framer::new(MSIZE_MAX),
             fids: Fids::new(fids_max, is_strict),
             inflight: Vec::new(),
-            unsure: 0,
+            unsure: Vec::new(),
             uname: Rc::from(""),
             ticket: None,
             table,

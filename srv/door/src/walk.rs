@@ -235,7 +235,7 @@ impl Door {
         };
         let is_unsure =
             matches!(end_of_parts(&parts), Some(step) if step.is_above_mount && step.depth > 0) && is_asked;
-        session.unsure += usize::from(is_unsure);
+        session.unsure.extend(is_unsure.then_some(newfid));
         let walk = Walk { newfid, old, parts, names: names.len(), is_unsure };
         let deadline_ms = self.now.mono_ms + crate::job::DEADLINE_MS;
         self.wake_at(deadline_ms);
@@ -361,7 +361,10 @@ impl Door {
     /// A walk whose end was not sure has ended: what waits behind it goes on.
     fn is_sure(&mut self, slot: usize, walk: &Walk) {
         if walk.is_unsure {
-            self.sessions[slot].unsure -= 1;
+            let unsure = &mut self.sessions[slot].unsure;
+            if let Some(i) = unsure.iter().position(|fid| *fid == walk.newfid) {
+                unsure.swap_remove(i);
+            }
             self.dirty(slot);
         }
     }

@@ -176,6 +176,48 @@ fn a_silent_server_is_left_out_of_a_listing_after_a_while() {
     assert_eq!(wire::Dirent::iter(data).count(), 5);
 }
 
+/// A walk whose end the server decides, which does not: it is that server's directory, or the door's.
+fn undecided(hive: &mut Hive, queen: &mut Client) -> (u32, u16) {
+    assert_eq!(queen.write(hive, "/proc/9p/self/ns", "mount log /proc/tests/l\n"), Ok(()));
+    let proc = hive.channel("proc");
+    hive.silent.insert(proc);
+    let (fid, names) = (queen.fid(), ["proc", "tests"]);
+    let tag = queen.send(hive, &Tmsg::Walk { fid: 0, newfid: fid, names: Names::from(&names[..]) });
+    assert!(queen.replies(hive).is_empty());
+    (fid, tag)
+}
+
+#[test]
+fn a_walk_that_is_undecided_holds_up_what_is_about_its_fid() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let (fid, _) = undecided(&mut hive, &mut queen);
+    assert_eq!(queen.read(&mut hive, "/log/queen.log"), Ok(String::new()));
+    assert_eq!(queen.write(&mut hive, "/queen/ctl", "hello\n"), Ok(()));
+    queen.send(&mut hive, &Tmsg::Lopen { fid, flags: 0 });
+    queen.send(&mut hive, &Tmsg::Getattr { fid: 0, mask: 0x7ff });
+    assert!(queen.replies(&mut hive).is_empty());
+    hive.after(crate::job::DEADLINE_MS + 1);
+    assert!(hive.door.is_reading(queen.slot));
+    queen.bytes(&mut hive, &[]);
+    let kinds: Vec<u8> = queen.replies(&mut hive).iter().map(|frame| frame[4]).collect();
+    assert_eq!(kinds, [wire::kind::RWALK, wire::kind::RGETATTR], "the open is the silent server's to answer");
+}
+
+#[test]
+fn a_walk_that_is_undecided_can_be_taken_back() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let (fid, oldtag) = undecided(&mut hive, &mut queen);
+    let reply = queen.ask(&mut hive, &Tmsg::Flush { oldtag });
+    assert_eq!(wire::decode_r(&reply).map(|(_, msg)| msg), Ok(Rmsg::Flush));
+    assert_eq!(word(&queen.ask(&mut hive, &Tmsg::Clunk { fid })), Some(Word::Closed));
+    // So can all of the session.
+    let (_, _) = undecided(&mut hive, &mut queen);
+    queen.version(&mut hive);
+    assert_eq!(word(&queen.ask(&mut hive, &Tmsg::Clunk { fid })), Some(Word::Closed));
+}
+
 #[test]
 fn a_flushed_request_is_not_answered() {
     let mut hive = Hive::new();
