@@ -265,6 +265,14 @@ fn the_queen_changes_her_own_name_space_at_every_door() {
         conn.write_at(fid, 0, lines.as_bytes()).unwrap();
         let acks = String::from_utf8(conn.read_at(fid, 0, 4096).unwrap()).unwrap();
         assert!(acks.starts_with("OK BIND ") && acks.contains("\nOK MOUNT "), "door {door}: {acks}");
+        // What the door would refuse does not get as far as the journal.
+        for (line, word) in [
+            ("{\"bind\":{\"from\":\"/none\",\"to\":\"/x\"}}", Word::NotFound),
+            ("{\"mount\":{\"service\":\"nobody\",\"at\":\"/x\"}}", Word::NotFound),
+        ] {
+            let refused = conn.write_at(fid, 0, line.as_bytes()).map_err(|error| error.word());
+            assert_eq!(refused, Err(Some(word)), "door {door}: {line}");
+        }
         assert_eq!(text(&mut conn, "/p/version"), text(&mut conn, "/proc/version"));
         assert!(text(&mut conn, "/l/queen.log").is_ok());
         // From wherever one looks, and nobody else's.
@@ -274,7 +282,9 @@ fn the_queen_changes_her_own_name_space_at_every_door() {
         assert_eq!(text(&mut conn, "/p/9p/sessions"), text(&mut conn, "/proc/9p/sessions"));
     }
     let journal = records(&hive.path("data/journal"));
-    assert_eq!(journal.iter().filter(|record| record.cmd.contains("\"bind\"")).count(), DOORS as usize);
+    for verb in ["\"bind\"", "\"mount\""] {
+        assert_eq!(journal.iter().filter(|record| record.cmd.contains(verb)).count(), DOORS as usize);
+    }
     assert!(journal.iter().all(|record| number(&record.cmd, "session").is_none()));
 }
 

@@ -201,12 +201,13 @@ fn remount(own: &mut Own, call: &Call, text: &str) -> Result<(), Refusal> {
     if call.who.role != "queen" {
         return Err(Refusal::new(Word::Permission, "only the queen changes a name space, and only her own"));
     }
-    change(own, call.who.session, |table, servers| {
+    let table = changed(own, call.who.session, |table, servers| {
         text.lines().try_for_each(|line| {
             table.apply(line).map_err(|error| Refusal::new(Word::Invalid, error.to_string()))
         })?;
         known_servers(table, servers)
-    })
+    })?;
+    set(own, call.who.session, table)
 }
 
 pub(crate) fn known_servers(table: &ns::Table, servers: &[String]) -> Result<(), Refusal> {
@@ -220,19 +221,27 @@ pub(crate) fn known_servers(table: &ns::Table, servers: &[String]) -> Result<(),
     Ok(())
 }
 
-pub(crate) fn change(
-    own: &mut Own,
+/// A session's table as `edit` would make it.
+pub(crate) fn changed(
+    own: &Own,
     id: u32,
     edit: impl FnOnce(&mut ns::Table, &[String]) -> Result<(), Refusal>,
-) -> Result<(), Refusal> {
-    let mut facts = own.facts.borrow_mut();
-    let session = Rc::clone(facts.sessions.get(&id).ok_or(Word::NotFound)?);
+) -> Result<ns::Table, Refusal> {
+    let facts = own.facts.borrow();
+    let session = facts.sessions.get(&id).ok_or(Word::NotFound)?;
     if session.borrow().is_scoped {
         let detail = "a ticket with scopes does not change its name space: it could move things into them";
         return Err(Refusal::new(Word::Permission, detail));
     }
     let mut table = (*session.borrow().table).clone();
     edit(&mut table, &facts.servers)?;
+    Ok(table)
+}
+
+/// Gives it to the session.
+pub(crate) fn set(own: &Own, id: u32, table: ns::Table) -> Result<(), Refusal> {
+    let mut facts = own.facts.borrow_mut();
+    let session = facts.sessions.get(&id).ok_or(Word::NotFound)?;
     session.borrow_mut().table = Rc::new(table);
     facts.orders.push(Order::Remounted { session: id });
     Ok(())

@@ -1,7 +1,7 @@
 //! What the queen tells the door: one JSON object a line of `[ctl]/ctl`.
 
 use crate::facts::Order;
-use crate::files::{Own, change, known_servers};
+use crate::files::{Own, changed, known_servers, set};
 use authority::Phase;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Verdict};
@@ -14,6 +14,8 @@ enum Command {
     Budget(Budget),
     Bind(Bind),
     Mount(Mount),
+    /// Would that be done?
+    Try(Try),
     Phase(String),
     Failed(Failed),
 }
@@ -55,6 +57,31 @@ struct Mount {
     at: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Try {
+    Bind(Bind),
+    Mount(Mount),
+}
+
+impl Bind {
+    /// The session's table as it would be.
+    fn table(&self, own: &Own) -> Result<ns::Table, Refusal> {
+        changed(own, self.session, |table, _| {
+            table.bind(&self.from, &self.to, false).map_err(|why| refused(&why))
+        })
+    }
+}
+
+impl Mount {
+    fn table(&self, own: &Own) -> Result<ns::Table, Refusal> {
+        changed(own, self.session, |table, servers| {
+            table.mount(&self.service, &self.at, "", false).map_err(|why| refused(&why))?;
+            known_servers(table, servers)
+        })
+    }
+}
+
 /// One order of the queen.
 pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
     let (verb, done) = match json::from_str(text) {
@@ -67,19 +94,12 @@ pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
             own.facts.borrow_mut().accounts.set_ops(&ticket, ops);
             ("BUDGET", Ok(()))
         }
-        Ok(Command::Bind(Bind { session, from, to })) => {
-            let bind = |table: &mut ns::Table, _: &[String]| {
-                table.bind(&from, &to, false).map_err(|why| refused(&why))
-            };
-            ("BIND", change(own, session, bind))
+        Ok(Command::Bind(bind)) => ("BIND", bind.table(own).and_then(|table| set(own, bind.session, table))),
+        Ok(Command::Mount(mount)) => {
+            ("MOUNT", mount.table(own).and_then(|table| set(own, mount.session, table)))
         }
-        Ok(Command::Mount(Mount { session, service, at })) => {
-            let mount = |table: &mut ns::Table, servers: &[String]| {
-                table.mount(&service, &at, "", false).map_err(|why| refused(&why))?;
-                known_servers(table, servers)
-            };
-            ("MOUNT", change(own, session, mount))
-        }
+        Ok(Command::Try(Try::Bind(bind))) => ("BIND", bind.table(own).map(drop)),
+        Ok(Command::Try(Try::Mount(mount))) => ("MOUNT", mount.table(own).map(drop)),
         Ok(Command::Failed(Failed { peer })) => {
             own.facts.borrow_mut().orders.push(Order::Failed { peer });
             ("FAILED", Ok(()))

@@ -53,21 +53,11 @@ impl Queen {
                 }
                 Effect::Bind { from, to } => {
                     flow.is_strict = true;
-                    let session = session.unwrap_or(0);
-                    together.push(to_door(format!(
-                        "{{\"bind\":{{\"session\":{session},\"from\":{},\"to\":{}}}}}",
-                        json(&from),
-                        json(&to)
-                    )));
+                    together.push(to_door(bind(session.unwrap_or(0), &from, &to)));
                 }
                 Effect::Mount { service, at } => {
                     flow.is_strict = true;
-                    let session = session.unwrap_or(0);
-                    together.push(to_door(format!(
-                        "{{\"mount\":{{\"session\":{session},\"service\":{},\"at\":{}}}}}",
-                        json(&service),
-                        json(&at)
-                    )));
+                    together.push(to_door(mount(session.unwrap_or(0), &service, &at)));
                 }
                 Effect::Exports => together.extend(self.look_order()),
                 Effect::Phase(phase) => {
@@ -196,4 +186,14 @@ pub(crate) fn stop_orders(id: &str) -> [Request; 2] {
         order("init", "", format!("{{\"stop\":{{\"worker\":{}}}}}", json(id))),
         order("worker", "ctl", format!("{{\"drop\":{{\"id\":{}}}}}", json(id))),
     ]
+}
+
+/// The order that changes a session's name space.
+pub(crate) fn bind(session: u32, from: &str, to: &str) -> String {
+    format!("{{\"bind\":{{\"session\":{session},\"from\":{},\"to\":{}}}}}", json(from), json(to))
+}
+
+/// The same with a server's files.
+pub(crate) fn mount(session: u32, service: &str, at: &str) -> String {
+    format!("{{\"mount\":{{\"session\":{session},\"service\":{},\"at\":{}}}}}", json(service), json(at))
 }

@@ -1,9 +1,11 @@
 //! Her commands' way through the journal: twice folded, once ahead of it and once behind.
 
+use crate::effects::{bind, mount};
+use crate::flow::to_door;
 use crate::queen::Queen;
-use authority::{Command, SYSTEM, State};
+use authority::{Action, Command, Ctl, SYSTEM, State};
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Entry, Ledger, Mark, Now, Staged, Token, Verdict};
+use ninep::srv::{Entry, Ledger, Mark, Now, Request, Staged, Token, Verdict, Who};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -42,6 +44,18 @@ impl Ledger for Queen {
 
     fn verb(command: &Command) -> &str {
         command.verb()
+    }
+
+    /// Whether a name space can be changed so is for the door to say: it alone has them.
+    fn ask_first(&self, who: &Who, command: &Command) -> Option<Request> {
+        let order = match &command.action {
+            Action::Queen(Ctl::Bind { from, to }) => bind(who.session, from, to),
+            Action::Queen(Ctl::Mount { service, at }) => mount(who.session, service, at),
+            _ => return None,
+        };
+        // One that has been carried out is answered as it was then.
+        let is_new = matches!(self.state.repeated(command), Ok(None));
+        is_new.then(|| to_door(format!("{{\"try\":{order}}}")))
     }
 
     fn check(&self, it: &Entry<Command>) -> Result<(), Refusal> {

@@ -8,7 +8,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use super::service::Now;
+use super::service::{Now, Request};
 use super::tree::{Token, Verdict, Who};
 use crate::refusal::Refusal;
 use alloc::string::String;
@@ -55,6 +55,11 @@ pub trait Ledger {
     fn parse(&self, path: &str, line: &str) -> Result<Self::Command, (String, Refusal)>;
     /// The verb of its acknowledgement.
     fn verb(command: &Self::Command) -> &str;
+    /// What another server must agree to before a command goes on its way: that server's refusal is the
+    /// command's, and nothing is journaled. The request's id is not the state's to give.
+    fn ask_first(&self, _who: &Who, _command: &Self::Command) -> Option<Request> {
+        None
+    }
     /// Would it be carried out? Asked before an approval is consumed for it.
     fn check(&self, entry: &Entry<Self::Command>) -> Result<(), Refusal>;
     /// Carries it out in `ahead`. A refusal has changed nothing.

@@ -74,6 +74,8 @@ pub(super) type Out = Option<u64>;
 pub(in crate::srv) struct Control<S: Ledger> {
     pub(super) journal: Journal,
     phase: Phase,
+    /// Commands that another server is asked about, each with the question's id.
+    vetting: Vec<(u64, Pending<S::Command>)>,
     /// Commands before the gate, in order, and how many of the first the question that is out is about.
     pub(super) gate: VecDeque<Pending<S::Command>>,
     pub(super) asked: usize,
@@ -107,6 +109,7 @@ impl<S: Ledger> Control<S> {
         Control {
             journal,
             phase: Phase::Snapshot,
+            vetting: Vec::new(),
             gate: VecDeque::new(),
             asked: 0,
             gate_out: None,
@@ -182,6 +185,20 @@ impl<S: Ledger> Control<S> {
             }
             Ok(Staged::Wait) => self.staged.push_back(pending),
             Ok(Staged::Again(ack)) => self.verdicts.extend(pending.token.map(|t| (t, Verdict::Ack(ack)))),
+            Err(refusal) => self.refuse(&pending, refusal),
+        }
+    }
+
+    fn line_up(&mut self, mut pending: Pending<S::Command>) {
+        pending.until_ms = self.now.mono_ms + GATE_MS;
+        self.gate.push_back(pending);
+    }
+
+    /// The server that was asked about a command has answered.
+    fn vetted(&mut self, i: usize, answer: Result<Vec<u8>, Refusal>) {
+        let (_, pending) = self.vetting.swap_remove(i);
+        match answer {
+            Ok(_) => self.line_up(pending),
             Err(refusal) => self.refuse(&pending, refusal),
         }
     }
@@ -374,7 +391,7 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
             Ok(command) => command,
             Err((verb, refusal)) => return Verdict::Refuse { verb, refusal },
         };
-        let full = self.gate.len() + self.staged.len() >= self.journal.pending;
+        let full = self.vetting.len() + self.gate.len() + self.staged.len() >= self.journal.pending;
         if full || self.phase != Phase::Open {
             let refusal = match self.phase {
                 Phase::Open => {
@@ -384,9 +401,15 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
             };
             return Verdict::Refuse { verb: S::verb(&command).to_string(), refusal };
         }
-        let mut pending = Pending::new(Some(call.token), path, call.who.clone(), command);
-        pending.until_ms = call.now.mono_ms + GATE_MS;
-        self.gate.push_back(pending);
+        let pending = Pending::new(Some(call.token), path, call.who.clone(), command);
+        match state.ask_first(&pending.who, &pending.command) {
+            None => self.line_up(pending),
+            Some(request) => {
+                self.next_id += 1;
+                self.out.push(Request { id: self.next_id, ..request });
+                self.vetting.push((self.next_id, pending));
+            }
+        }
         Verdict::Later
     }
 
@@ -421,7 +444,9 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
     fn reply(&mut self, state: &mut S, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
         self.now = now;
         let is = |out: &mut Out| out.take_if(|asked| *asked == id).is_some();
-        if is(&mut self.gate_out) {
+        if let Some(i) = self.vetting.iter().position(|(asked, _)| *asked == id) {
+            self.vetted(i, answer);
+        } else if is(&mut self.gate_out) {
             self.gated(state, answer);
         } else if is(&mut self.rules.out) {
             self.confirmed(answer);

@@ -46,6 +46,10 @@ impl Ledger for Counter {
     fn verb(_: &Self::Command) -> &str {
         "ADD"
     }
+    fn ask_first(&self, _: &Who, command: &Self::Command) -> Option<Request> {
+        let op = Op::Write(b"77\n".to_vec());
+        (command.0 == 77).then(|| Request { id: 0, server: "bank", root: "", path: "ctl".into(), op })
+    }
     fn check(&self, entry: &Entry<Self::Command>) -> Result<(), Refusal> {
         self.ahead.clone().apply(entry.command.0).map(drop)
     }
@@ -330,6 +334,22 @@ fn a_gated_command_is_checked_before_an_approval_is_taken() {
     assert_eq!(line(&append[0]).matches("\"cmd\"").count(), 2);
     desk.answer(&append[0], Ok("OK APPEND seq=1 n=2\n"));
     assert_eq!(desk.replies(), [(good, None), (other, None)]);
+}
+
+#[test]
+fn what_another_server_must_agree_to_is_asked_of_it_before_the_journal() {
+    let mut desk = Desk::new(Some("audit"), None);
+    desk.open("0");
+    let (one, two) = (desk.write("77"), desk.write("77"));
+    let asked = desk.requests();
+    assert_eq!(asked.iter().map(|ask| ask.server).collect::<Vec<_>>(), ["bank", "bank"]);
+    desk.answer(&asked[0], Err(Word::NotFound));
+    assert_eq!((desk.replies(), desk.requests()), (Vec::from([(one, Some(Word::NotFound))]), Vec::new()));
+    desk.answer(&asked[1], Ok("OK TRY\n"));
+    let append = desk.requests();
+    assert_eq!(line(&append[0]).matches("\"cmd\"").count(), 1);
+    desk.answer(&append[0], Ok("OK APPEND seq=1 n=1\n"));
+    assert_eq!(desk.replies(), [(two, None)]);
 }
 
 #[test]
