@@ -5,6 +5,7 @@ mod conns;
 mod measure;
 mod pool;
 mod processes;
+mod segments;
 mod session;
 mod workers;
 
@@ -69,7 +70,7 @@ struct Args {
     /// In workers: records a second of each
     #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = hertz)]
     hz: f64,
-    /// In append: bytes in a record
+    /// In append and segments: bytes in a record
     #[arg(long, hide_short_help = true, value_name = "BYTES", default_value_t = 64)]
     record: usize,
     /// Time for each
@@ -98,6 +99,8 @@ enum Mode {
     Seq,
     /// Appended records
     Append,
+    /// Segment data of devices
+    Segments,
     /// Reads a second on many connections, and what each costs
     Conns,
     /// Connect, attach, walk and open
@@ -223,6 +226,11 @@ fn measure(args: &Args, target: &Target, mode: Mode) -> Result<Figure, Trouble> 
         Mode::Append => {
             let count = measure::append(target, path, args.record, window(32), time)?;
             Figure { mode: "append", ..Figure::default() }.count(count, window(32)).bytes(count)
+        }
+        Mode::Segments => {
+            let path = args.path.as_deref();
+            let count = segments::segments(target, path, args.record, window(32), time)?;
+            Figure { mode: "segments", ..Figure::default() }.count(count, window(32)).bytes(count)
         }
         Mode::Conns => {
             let conns = args.conns.unwrap_or(1000);

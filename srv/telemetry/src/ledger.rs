@@ -5,9 +5,8 @@ use crate::Telemetry;
 use crate::devices::{Devices, is_device_name};
 use crate::store::{segment_name, segment_number};
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Entry, Key, Ledger, Mark, Now, Request, Staged, Token, Verdict};
+use ninep::srv::{Entry, Key, Ledger, Mark, Now, Request, Staged, Token, Verdict, mark_of};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 /// Where devices are in the hive, and the file of each that takes commands.
 pub(crate) const ROOT: &str = "/queen/telemetry/";
@@ -112,22 +111,6 @@ fn number_in(ack: &str) -> Option<u64> {
     segment_number(ack.split(' ').find_map(|field| field.strip_prefix("seg="))?)
 }
 
-/// What is read of a record; of other servers' it is little.
-#[derive(Deserialize)]
-struct Record<'a> {
-    seq: u64,
-    #[serde(default)]
-    ts_ms: u64,
-    #[serde(default)]
-    kind: &'a str,
-    #[serde(default, borrow)]
-    path: std::borrow::Cow<'a, str>,
-    #[serde(default, borrow)]
-    cmd: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    ack: std::borrow::Cow<'a, str>,
-}
-
 impl Telemetry {
     /// Segments are made when telemetry comes in; a manifest is checked at any time.
     fn may(&self, command: &Command) -> Result<(), Refusal> {
@@ -185,18 +168,21 @@ impl Ledger for Telemetry {
     }
 
     fn restore(&mut self, snapshot: &str) -> Result<Mark, String> {
-        let Record { seq, ts_ms, .. } = serde_json::from_str(snapshot).map_err(|error| error.to_string())?;
-        Ok(Mark { seq, ts_ms })
+        mark_of(snapshot).ok_or_else(|| "the snapshot has no seq".into())
     }
 
     fn replay(&mut self, line: &str) -> Result<Mark, String> {
-        let record: Record = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        if record.kind == "ctl"
-            && device_of(&record.path).is_some()
-            && let Some(cmd) = record.cmd
+        let mark = mark_of(line).ok_or("a record has no seq")?;
+        if !line.contains(ROOT) {
+            return Ok(mark);
+        }
+        let record = journal::Record::parse(line.as_bytes()).map_err(|error| error.to_string())?;
+        let it = &record.entry;
+        if it.kind == journal::Kind::Ctl
+            && device_of(&it.path).is_some()
             && let Ok(Command { device, action: Action::New { mime } }) =
-                Command::parse(&record.path, cmd.get())
-            && let Some(number) = number_in(&record.ack)
+                Command::parse(&it.path, it.cmd.get())
+            && let Some(number) = number_in(&it.ack)
         {
             // One that cannot be made now is as if it had been, and been evicted.
             if let Err(refusal) = self.devices.new_segment(&device, number, &mime) {
@@ -204,7 +190,7 @@ impl Ledger for Telemetry {
             }
             self.wrote(self.now);
         }
-        Ok(Mark { seq: record.seq, ts_ms: record.ts_ms })
+        Ok(mark)
     }
 
     fn is_restored(&mut self, now: Now) {

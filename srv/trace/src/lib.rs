@@ -1,12 +1,13 @@
 //! tracefs: what servers tell of their inside, as far as somebody has asked for it.
-//! Guarantees: `events` has a contiguous sequence, each ring is bounded; a filter reaches every server,
-//! also one that starts later. Keeps nothing on disk.
+//! Guarantees: `events` has a contiguous sequence, each ring is bounded; a filter is in the journal before
+//! it reaches every server, also one that starts later. Keeps nothing on disk.
 #![forbid(unsafe_code)]
 
+mod ledger;
 mod rings;
 
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Call, Dir, File, Now, Op, Request, Service, Tree, Verdict};
+use ninep::srv::{Call, Dir, File, Journal, Now, Op, Request, Service, Tree, Verdict};
 use ring::Stream;
 pub use rings::{Event, Rings};
 use serde::Deserialize;
@@ -18,12 +19,19 @@ pub struct Config {
     pub servers: Vec<String>,
     /// Bytes of one ring.
     pub ring_bytes: usize,
+    /// Whom commands pass.
+    pub journal: Journal,
 }
+
+/// Commands on their way to the journal at once.
+const PENDING: usize = 16;
 
 impl Config {
     /// The manifest's.
     pub fn from_manifest(manifest: &manifest::Manifest) -> Config {
+        let has = |name: &'static str| manifest.server(name).map(|_| name);
         Config {
+            journal: Journal { audit: has("audit"), policy: has("policy"), pending: PENDING },
             servers: manifest.servers.iter().map(|server| server.name.clone()).collect(),
             ring_bytes: usize::try_from(manifest.trace.ring_bytes).unwrap_or(usize::MAX),
         }
@@ -69,7 +77,7 @@ pub fn tree(config: Config) -> Tree<Trace> {
         task,
     );
     let main = Dir::new()
-        .orders("ctl", 0o600, CTL_LINE, command)
+        .ctl("ctl", 0o600, CTL_LINE, ledger::CTL)
         .text("filter", |trace: &Trace, _, out| {
             out.push_str(&format!("{}\n", trace.filter));
             Ok(())
@@ -81,7 +89,7 @@ pub fn tree(config: Config) -> Tree<Trace> {
             out.push_str(&order(trace.filter));
             Ok(())
         });
-    Tree::new(trace, main).root("task", tasks).internal("sink", sink)
+    Tree::new(trace, main).root("task", tasks).internal("sink", sink).journaled(config.journal)
 }
 
 /// Rings and the filter.
@@ -104,6 +112,14 @@ fn order(filter: trace::Filter) -> String {
 }
 
 impl Trace {
+    /// Another filter, for every server.
+    fn set(&mut self, filter: trace::Filter) {
+        self.filter = filter;
+        for server in self.servers.clone() {
+            self.tell(server);
+        }
+    }
+
     fn tell(&mut self, server: &'static str) {
         let op = Op::Write(order(self.filter).into_bytes());
         self.asked.insert(self.next_id, server);
@@ -131,37 +147,6 @@ impl Service for Trace {
         // A server that is away asks when it starts.
         self.asked.remove(&id);
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Command {
-    set: Set,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Set {
-    level: String,
-    cats: Vec<String>,
-}
-
-fn command(trace: &mut Trace, _: &Call, line: &str) -> Verdict {
-    let refuse =
-        |detail: String| Verdict::Refuse { verb: "SET".into(), refusal: Refusal::new(Word::Invalid, detail) };
-    let Command { set: Set { level, cats } } = match json::from_str(line) {
-        Ok(command) => command,
-        Err(error) => return refuse(error.to_string()),
-    };
-    let names: Vec<&str> = cats.iter().map(String::as_str).collect();
-    let Some(filter) = trace::Filter::parse(&level, &names) else {
-        return refuse("levels are off, error, info, debug; cats boot, ninep, session, control, peer".into());
-    };
-    trace.filter = filter;
-    for server in trace.servers.clone() {
-        trace.tell(server);
-    }
-    Verdict::Ack(format!("OK SET {filter}"))
 }
 
 #[derive(Deserialize)]

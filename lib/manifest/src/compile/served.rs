@@ -192,7 +192,7 @@ pub const SERVERS: &[Served] = &[
         memory_kib: 16_384,
         roots: &[root("", &["ctl", "filter", "events", "kmesg"]), any("task")],
         for_workers: &[],
-        talks_to: &[],
+        talks_to: &[("audit", "in"), ("policy", "in")],
         doc: "trace rings and filters",
     },
     Served {

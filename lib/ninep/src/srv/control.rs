@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 use alloc::string::String;
 use alloc::vec::Vec;
 pub(super) use pipe::{Control, ID_BIT, Pipeline};
-pub use record::record;
+pub use record::{mark_of, record};
 
 /// One command on its way, as the state sees it.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Records and answers as text.
 
+use super::Mark;
 use crate::srv::tree::Who;
 use alloc::format;
 use alloc::string::String;
@@ -52,6 +53,14 @@ pub(super) fn text(out: &mut String, key: &str, value: &str) {
 /// The value of `key=value` in an acknowledgement.
 pub(super) fn value_of<'t>(line: &'t str, key: &str) -> Option<&'t str> {
     line.split_ascii_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// The place that a record or a snapshot begins with: `{"seq":118,"ts_ms":5,…`, or `{"seq":0}`.
+pub fn mark_of(line: &str) -> Option<Mark> {
+    let number = |text: &str| text.split([',', '}']).next()?.trim().parse::<u64>().ok();
+    let rest = line.strip_prefix("{\"seq\":")?;
+    let ts_ms = rest.split_once(",\"ts_ms\":").map_or(Some(0), |(_, ts)| number(ts))?;
+    Some(Mark { seq: number(rest)?, ts_ms })
 }
 
 /// The sequence number of a record.
