@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use tests::{Hive, program};
 
 /// Every command that finds a hive, with what it can be asked without a worker or a lease.
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 29] = [
     &["cohls", "-lR", "/proc/tests"],
     &["cohcat", "/proc/version", "/proc/limits", "/none"],
     &["cohtail", "-n", "3", "/log/queen.log"],
@@ -29,6 +29,8 @@ const COMMANDS: [&[&str]; 27] = [
     &["cohapprove", "a-1", "/x"],
     &["cohdeny", "a-2", "/x"],
     &["cohlog", "-n", "2"],
+    &["cohpush", "Cargo.toml", "--device", "d"],
+    &["cohpull", "none", "-o", "none"],
     &["cohaudit"],
     &["cohverify"],
     &["cohreplay"],

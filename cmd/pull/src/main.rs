@@ -35,11 +35,12 @@ fn main() -> ExitCode {
     cohcmd::main(|args: Args, out: &mut Out| {
         let store = args.store.as_deref().map(Chunks::at).transpose();
         let store = store.map_err(|error| Trouble::failed(format!("no chunk store: {error}")))?;
+        let mut hive = args.hive.find()?;
+        let names = segments::names(&mut hive, &args.device)?;
         let dirs = ["seg", "file", "artefact"].map(|name| args.output.join(name));
         dirs.iter().try_for_each(fs::create_dir_all).map_err(failed(&args.output))?;
         let [seg, file, artefact] = &dirs;
-        let mut hive = args.hive.find()?;
-        let copied = segments::pull(&mut hive, &args.device, seg, out)?;
+        let copied = segments::pull(&mut hive, &args.device, names, seg, out)?;
         for name in &copied {
             match envelopes::unpack(&seg.join(name), file, name) {
                 Ok(Some(line)) => out.line(line)?,

@@ -10,12 +10,27 @@ use std::path::Path;
 /// Bytes at the end of a copy that must be the hive's before it is gone on with.
 const OVERLAP: u64 = 8000;
 
-/// Copies what is new of every segment; the names of those that are here, oldest first.
-pub(crate) fn pull(hive: &mut Hive, device: &str, dir: &Path, out: &mut Out) -> Result<Vec<String>, Trouble> {
-    let remote = format!("/queen/telemetry/{device}/seg");
-    let mut names: Vec<String> = hive.list(&remote)?.into_iter().map(|entry| entry.name).collect();
+fn remote(device: &str) -> String {
+    format!("/queen/telemetry/{device}/seg")
+}
+
+/// The names of a device's segments, oldest first.
+pub(crate) fn names(hive: &mut Hive, device: &str) -> Result<Vec<String>, Trouble> {
+    let mut names: Vec<String> = hive.list(&remote(device))?.into_iter().map(|entry| entry.name).collect();
     // A name of the hive becomes one here: it must be what segments are called.
     names.retain(|name| name.strip_prefix("seg-").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
+    Ok(names)
+}
+
+/// Copies what is new of them; the names of those that are here.
+pub(crate) fn pull(
+    hive: &mut Hive,
+    device: &str,
+    names: Vec<String>,
+    dir: &Path,
+    out: &mut Out,
+) -> Result<Vec<String>, Trouble> {
+    let remote = remote(device);
     let mut copied = Vec::new();
     for name in names {
         match copy(hive, &format!("{remote}/{name}"), &dir.join(&name)) {
