@@ -1,6 +1,6 @@
 //! What is bad is refused with the spec's word, counted, and costs a bounded memory.
 
-use crate::{append, count, is_long, memory, new_segment, refused};
+use crate::{append, count, is_long, memory, new_segment, ready, refused};
 use ninep::dial::DialError;
 use ninep::refusal::Word;
 use tests::Hive;
@@ -13,7 +13,7 @@ fn word<T>(outcome: Result<T, DialError>) -> Option<Word> {
 
 #[test]
 fn records_and_names_beyond_their_bounds_are_refused() {
-    let hive = Hive::start(&[]);
+    let hive = ready(Hive::start(&[]));
     let segment = new_segment(&hive, "d");
     let mut conn = hive.dial().unwrap();
     append(&mut conn, &segment, &[b'x'; 4096]).unwrap();
@@ -42,7 +42,7 @@ fn records_and_names_beyond_their_bounds_are_refused() {
 
 #[test]
 fn commands_that_are_none_are_refused() {
-    let hive = Hive::start(&[]);
+    let hive = ready(Hive::start(&[]));
     let ctl = "/queen/telemetry/d/ctl";
     for line in [
         "new segment",
@@ -66,7 +66,7 @@ fn commands_that_are_none_are_refused() {
 
 #[test]
 fn manifests_that_do_not_tile_are_not_sealed() {
-    let hive = Hive::start(&[]);
+    let hive = ready(Hive::start(&[]));
     for (i, (pieces, is_sealed)) in [
         (&[(0, 4), (4, 6)][..], true),
         (&[(4, 6), (0, 4)], true),
@@ -107,7 +107,7 @@ fn a_hundred_thousand_devices_are_as_many_as_the_manifest_says() {
     const MOST: usize = 50;
     let attempts = if is_long() { 100_000 } else { 3000 };
     let more = format!("[telemetry]\nmax_devices = {MOST}\n");
-    let hive = Hive::edited(|shipped| shipped.replace("[telemetry]\n", &more), |_| {});
+    let hive = ready(Hive::edited(|shipped| shipped.replace("[telemetry]\n", &more), |_| {}));
     let mut conn = hive.dial().unwrap();
     let mut made = 0;
     let mut before = 0;
@@ -137,7 +137,7 @@ fn a_device_that_is_full_refuses_or_gives_up_its_oldest() {
             "[telemetry]\nmax_segments_per_device = 2\nmax_bytes_per_segment = 4096\nmax_total_bytes_per_device = 8192\neviction = \"{eviction}\"\n"
         )
     };
-    let hive = Hive::edited(|shipped| shipped.replace("[telemetry]\n", &bounds("refuse")), |_| {});
+    let hive = ready(Hive::edited(|shipped| shipped.replace("[telemetry]\n", &bounds("refuse")), |_| {}));
     let mut conn = hive.dial().unwrap();
     let (first, second) = (new_segment(&hive, "d"), new_segment(&hive, "d"));
     assert_eq!(refused(&hive, "/queen/telemetry/d/ctl", "{\"new\":\"segment\"}"), Word::Quota);
@@ -147,7 +147,8 @@ fn a_device_that_is_full_refuses_or_gives_up_its_oldest() {
     assert_eq!((count(&hive, "backpressure"), count(&hive, "dropped")), (1, 0));
     drop((conn, hive));
 
-    let hive = Hive::edited(|shipped| shipped.replace("[telemetry]\n", &bounds("evict-oldest")), |_| {});
+    let hive =
+        ready(Hive::edited(|shipped| shipped.replace("[telemetry]\n", &bounds("evict-oldest")), |_| {}));
     let mut conn = hive.dial().unwrap();
     let first = new_segment(&hive, "d");
     for _ in 0..3 {

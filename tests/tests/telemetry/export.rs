@@ -1,6 +1,6 @@
 //! Jobs that leave through a window.
 
-use crate::{append, new_segment, refused};
+use crate::{append, new_segment, ready, refused};
 use ninep::refusal::Word;
 use tests::{Hive, until};
 
@@ -24,7 +24,7 @@ fn has(hive: &Hive, id: &str) -> bool {
 
 #[test]
 fn a_job_is_what_its_window_allows_and_goes_with_it() {
-    let hive = Hive::start(&[]);
+    let hive = ready(Hive::start(&[]));
     let mut conn = hive.dial().unwrap();
     let (one, two) = (new_segment(&hive, "dev-1"), new_segment(&hive, "dev-2"));
     append(&mut conn, &one, b"mine\n").unwrap();

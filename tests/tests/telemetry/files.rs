@@ -1,6 +1,6 @@
 //! Files through cohpush and cohpull.
 
-use crate::{is_long, memory};
+use crate::{is_long, memory, ready};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -56,7 +56,7 @@ fn all(dir: &Path) -> Vec<(String, u64)> {
 
 #[test]
 fn what_eight_clients_push_at_once_is_what_is_pulled() {
-    let hive = Hive::start(&[]);
+    let hive = ready(Hive::start(&[]));
     let store = hive.path("store");
     let store = store.to_str().unwrap();
     let sizes: &[u64] = if is_long() {
@@ -96,7 +96,7 @@ fn what_eight_clients_push_at_once_is_what_is_pulled() {
 
 #[test]
 fn a_pull_goes_on_where_it_was_and_makes_nothing_twice() {
-    let hive = Hive::start(&[]);
+    let hive = ready(Hive::start(&[]));
     let (big, small, store, out) =
         (hive.path("big"), hive.path("a.txt"), hive.path("store"), hive.path("out"));
     make(&big, 7, 2_000_000);
@@ -139,7 +139,7 @@ fn a_pull_goes_on_where_it_was_and_makes_nothing_twice() {
 
 #[test]
 fn a_chunk_that_is_not_what_it_was_is_told_and_not_used() {
-    let hive = Hive::start(&[]);
+    let hive = ready(Hive::start(&[]));
     let (big, store, out) = (hive.path("big"), hive.path("store"), hive.path("out"));
     make(&big, 9, 1_500_000);
     let (file, to) = (big.to_str().unwrap(), out.to_str().unwrap());
@@ -165,7 +165,7 @@ fn a_chunk_that_is_not_what_it_was_is_told_and_not_used() {
 
 #[test]
 fn a_push_that_was_broken_off_goes_on() {
-    let hive = Hive::start(&[]);
+    let hive = ready(Hive::start(&[]));
     let small = hive.path("a.txt");
     let text: String = (0..3000).map(|i| format!("line {i}\n")).collect();
     fs::write(&small, &text).unwrap();
@@ -192,7 +192,7 @@ fn a_push_that_was_broken_off_goes_on() {
 #[test]
 fn what_the_hive_does_not_take_is_refused_before_anything_is_made() {
     let more = "[telemetry]\ninline_bytes = 4096\nartefact_bytes = 8192\nmax_refs = 1\nmimes = [\"text/*\", \"application/octet-stream\"]\n";
-    let hive = Hive::edited(|shipped| shipped.replace("[telemetry]\n", more), |_| {});
+    let hive = ready(Hive::edited(|shipped| shipped.replace("[telemetry]\n", more), |_| {}));
     let store = hive.path("store");
     let store = store.to_str().unwrap();
     for (name, bytes, options, why) in [

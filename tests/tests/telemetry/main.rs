@@ -16,6 +16,13 @@ fn is_long() -> bool {
     std::env::var_os("COH_LONG").is_some_and(|value| value == "1")
 }
 
+/// The hive, when its devices take commands: their server has read the journal.
+fn ready(hive: Hive) -> Hive {
+    let seal = "{\"seal\":\"none\"}";
+    tests::until("devices take commands", || refused(&hive, "/queen/telemetry/d/ctl", seal) != Word::Busy);
+    hive
+}
+
 /// A new segment of a device; its path.
 fn new_segment(hive: &Hive, device: &str) -> String {
     let ctl = format!("/queen/telemetry/{device}/ctl");
