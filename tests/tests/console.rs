@@ -177,6 +177,10 @@ fn the_third_failure_locks_a_peer_out_and_the_log_names_it() {
     let peer = other.0.local_addr().unwrap();
     let line = format!("console denied verb=AUTH peer={peer} locked_s=90");
     until("the lock is in the log", || hive.read("/log/queen.log").unwrap().contains(&line));
+    let record = format!(
+        r#""kind":"deny","role":"server","subject":"console","ticket":"","session":0,"path":"","cmd":{{"op":"auth","peer":"{peer}","locked_s":90}}"#
+    );
+    until("the lock is in the journal", || hive.read("/audit/decisions").unwrap().contains(&record));
     // Who has the socket is somebody else.
     let local = Addr::Unix(hive.path("run/console"));
     Talk::console(&local, None, &queen(), SILENCE, &mut |_| {}).unwrap();
@@ -204,6 +208,14 @@ fn a_thousand_connections_and_slow_readers_disturb_nobody() {
     // Asks for more than it will ever read, until nothing more is taken.
     let asked = (0..100_000).take_while(|_| slow.write_all(b"help\n").is_ok()).count();
     assert!(asked < 100_000, "everything was taken");
+    // Follows what grows beyond what its ring holds, and reads none of it.
+    let mut tail = UnixStream::connect(&path).unwrap();
+    tail.write_all(b"attach queen\ntail /log/queen.log\n").unwrap();
+    let mut conn = hive.dial().unwrap();
+    let log = conn.open_path("/log/queen.log", 1).unwrap();
+    for _ in 0..1500 {
+        conn.write_at(log, u64::MAX, format!("{}\n", "x".repeat(1000)).as_bytes()).unwrap();
+    }
     let crowd: Vec<_> = (0..1000).filter_map(|_| UnixStream::connect(&path).ok()).collect();
     let start = Instant::now();
     let mut said = String::new();

@@ -12,7 +12,7 @@ mod service;
 mod tree;
 mod turn;
 
-pub use control::{Entry, Journal, Ledger, Mark, Staged, mark_of, record};
+pub use control::{Entry, Journal, Ledger, Mark, Records, Staged, mark_of, record};
 pub use engine::{ConnId, Engine, Limits};
 pub use fids::Fids;
 pub use frame::{Framer, HEADER, Next, SKIP_MAX};

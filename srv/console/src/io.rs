@@ -7,6 +7,7 @@ use crate::report::Report;
 use chan::unix;
 use console::{Answer, Editor, Framer};
 use manifest::{Listener, ListenerKind};
+use ninep::srv::Now;
 use rt::{Boot, BootError, Event, Host, Poll, Signals, Wish};
 use shell::{Options, Shell};
 use std::net::TcpListener;
@@ -41,8 +42,9 @@ pub(crate) struct Loop {
 impl Loop {
     pub(crate) fn new(boot: &Boot) -> Result<Loop, BootError> {
         let config = &boot.manifest.console;
+        let is_audited = boot.manifest.server("audit").is_some();
         let poll = Poll::new().map_err(|e| BootError(format!("epoll: {e}")))?;
-        let host = Host::new(boot, Report::tree(), &poll)
+        let host = Host::new(boot, Report::tree(is_audited), &poll)
             .map_err(|e| BootError(format!("{}: {e}", boot.socket(boot.name).display())))?;
         let path = boot.run.join("console");
         let said = |e: std::io::Error| BootError(format!("{}: {e}", path.display()));
@@ -83,7 +85,7 @@ impl Loop {
         let mut events = Vec::new();
         loop {
             let now = rt::now();
-            self.tick(now.mono_ms);
+            self.tick(now);
             self.host.turn(&self.poll, now);
             self.poll.wait(self.deadline_ms(), now, &mut events).map_err(io)?;
             let now = rt::now();
@@ -94,7 +96,7 @@ impl Loop {
                     }
                     continue;
                 }
-                if !self.event(event, now.mono_ms) {
+                if !self.event(event, now) {
                     self.host.event(&self.poll, event, now);
                 }
             }
@@ -106,7 +108,8 @@ impl Loop {
         [clients, self.host.deadline_ms(), self.paused_until_ms].into_iter().flatten().min()
     }
 
-    fn tick(&mut self, now_ms: u64) {
+    fn tick(&mut self, now: Now) {
+        let now_ms = now.mono_ms;
         if self.paused_until_ms.is_some_and(|at| at <= now_ms) {
             self.paused_until_ms = None;
             self.listening(Wish::Read);
@@ -115,13 +118,14 @@ impl Loop {
             let Some(client) = &mut self.clients[slot] else { continue };
             if client.deadline_ms().is_some_and(|at| at <= now_ms) {
                 client.tick(now_ms);
-                self.advance(slot, now_ms);
+                self.advance(slot, now);
             }
         }
     }
 
     /// Takes an event, if it is none of the host's.
-    fn event(&mut self, event: Event, now_ms: u64) -> bool {
+    fn event(&mut self, event: Event, now: Now) -> bool {
+        let now_ms = now.mono_ms;
         let slot = (event.token & !KIND) as usize;
         match event.token & KIND {
             UNIX | TCP => self.accept(event.token & KIND == TCP, now_ms),
@@ -130,14 +134,14 @@ impl Loop {
                 if event.ready.read {
                     client.readable(now_ms);
                 }
-                self.advance(slot, now_ms);
+                self.advance(slot, now);
             }
             DOOR => {
                 let Some(Some(client)) = self.clients.get_mut(slot) else { return true };
                 if event.ready.read {
                     client.door_readable(now_ms);
                 }
-                self.advance(slot, now_ms);
+                self.advance(slot, now);
             }
             _ => return false,
         }
@@ -207,12 +211,13 @@ impl Loop {
         self.clients[slot] = Some(Client::new(stream, codec, shell, peer, now_ms));
     }
 
-    fn advance(&mut self, slot: usize, now_ms: u64) {
+    fn advance(&mut self, slot: usize, now: Now) {
+        let now_ms = now.mono_ms;
         let Some(Some(client)) = self.clients.get_mut(slot) else { return };
         let is_new = client.advance(&self.door, now_ms);
         let report = &mut self.host.engine.tree.state;
         while let Some(event) = client.shell.event() {
-            report.event(&client.peer, &event);
+            report.event(&client.peer, &event, now);
         }
         let (wish, door_wish) = client.wishes();
         let mut is_over = client.is_over();
@@ -232,7 +237,7 @@ impl Loop {
         }
         if is_over {
             if client.shell.is_attached() {
-                report.event(&client.peer, &shell::Event::Detached);
+                report.event(&client.peer, &shell::Event::Detached, now);
             }
             self.clients[slot] = None;
         }

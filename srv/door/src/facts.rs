@@ -1,10 +1,9 @@
 //! What the door knows about itself, shared with the files that show it: `/proc/9p`, `/proc/pressure`.
 
 use crate::far::{Counts, Far};
-use crate::records::Records;
 use authority::Phase;
 use ninep::refusal::Word;
-use ninep::srv::Request;
+use ninep::srv::{Records, Request};
 use ns::Table;
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -4,7 +4,6 @@
 use crate::facts::{Facts, Order, Public, WORDS};
 use crate::far::{COUNTS, Counts};
 use crate::orders::order;
-use crate::records::APPEND;
 use authority::Phase;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, File, Now, Op, Request, Service, Tree};
@@ -23,6 +22,8 @@ pub struct Own {
 /// The requests for the list of revocations and for the hive's state; and how long to wait between tries.
 const LIST: u64 = 1;
 const STATE: u64 = 2;
+/// That of an append to the journal.
+const APPEND: u64 = 3;
 const ASK_AGAIN_MS: u64 = 10;
 
 impl Own {
@@ -67,7 +68,7 @@ impl Service for Own {
 
     fn outbox(&mut self) -> Vec<Request> {
         let mut facts = self.facts.borrow_mut();
-        let append = facts.records.append(self.now);
+        let append = facts.records.append(APPEND, self.now);
         let mut requests = std::mem::take(&mut facts.outbox);
         requests.extend(append);
         requests

@@ -16,7 +16,6 @@ mod links;
 mod list;
 mod listeners;
 mod orders;
-mod records;
 mod relay;
 mod reply;
 mod request;

@@ -228,7 +228,7 @@ pub const SERVERS: &[Served] = &[
         memory_kib: 65_536,
         roots: &[],
         for_workers: &[],
-        talks_to: &[SINK],
+        talks_to: &[SINK, ("audit", "in")],
         doc: "line consoles in front of the door",
     },
     later("updates", &[], "the content-addressed store"),

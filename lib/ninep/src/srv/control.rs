@@ -5,6 +5,7 @@
 mod gate;
 mod pipe;
 mod record;
+mod records;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 pub(super) use pipe::{Control, ID_BIT, Pipeline};
 pub use record::{mark_of, record};
+pub use records::Records;
 
 /// One command on its way, as the state sees it.
 #[derive(Debug)]

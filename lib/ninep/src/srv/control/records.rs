@@ -1,12 +1,14 @@
-//! What the door tells the journal: sessions that begin and end, and what it denies (spec 6.1). Nobody
-//! waits for these records; they are bounded, and what was lost is counted.
+//! What stands at the edge of the hive tells the journal: sessions that begin and end, and what is denied
+//! (spec 6.1). Nobody waits for these records; they are bounded, and what was lost is counted.
 
-use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Now, Op, Request, Who, record};
-use std::collections::VecDeque;
+use super::super::service::{Now, Op, Request};
+use super::super::tree::Who;
+use super::record;
+use crate::refusal::{Refusal, Word};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
 
-/// The id of an append.
-pub(crate) const APPEND: u64 = 3;
 /// Records that wait for a journal that is away.
 const WAITING: usize = 4096;
 /// Denials recorded in a second; the rest are counted.
@@ -16,8 +18,8 @@ const BATCH_BYTES: usize = 7 << 10;
 const RETRY_MS: u64 = 100;
 
 /// Records on their way.
-#[derive(Default)]
-pub(crate) struct Records {
+#[derive(Debug, Default)]
+pub struct Records {
     is_kept: bool,
     waiting: VecDeque<String>,
     /// How many of the first are in the append that is out.
@@ -31,12 +33,12 @@ pub(crate) struct Records {
 
 impl Records {
     /// Nothing yet; `is_kept` where the hive has a journal.
-    pub(crate) fn new(is_kept: bool) -> Records {
+    pub fn new(is_kept: bool) -> Records {
         Records { is_kept, ..Records::default() }
     }
 
     /// One record; `cmd` is a JSON object.
-    pub(crate) fn push(&mut self, kind: &str, who: &Who, path: &str, cmd: &str, ack: &str, now: Now) {
+    pub fn push(&mut self, kind: &str, who: &Who, path: &str, cmd: &str, ack: &str, now: Now) {
         if !self.is_kept {
             return;
         }
@@ -48,11 +50,18 @@ impl Records {
     }
 
     /// A denial, one of not too many.
-    pub(crate) fn deny(&mut self, who: &Who, path: &str, verb: &str, refusal: &Refusal, now: Now) {
+    pub fn deny(&mut self, who: &Who, path: &str, verb: &str, refusal: &Refusal, now: Now) {
+        let cmd = format!("{{\"op\":\"{}\"}}", verb.to_lowercase());
+        let ack = format!("ERR {verb} reason={}", refusal.word.reason());
+        self.denied(who, path, &cmd, &ack, now);
+    }
+
+    /// The same in the caller's words; `cmd` is a JSON object.
+    pub fn denied(&mut self, who: &Who, path: &str, cmd: &str, ack: &str, now: Now) {
         if now.mono_ms >= self.second_ms {
             self.second_ms = now.mono_ms + 1000;
             self.denials = 0;
-            let more = std::mem::take(&mut self.suppressed);
+            let more = core::mem::take(&mut self.suppressed);
             if more > 0 {
                 let cmd = format!("{{\"more\":{more}}}");
                 self.push("deny", &Who::default(), "", &cmd, "ERR MORE", now);
@@ -63,12 +72,11 @@ impl Records {
             return;
         }
         self.denials += 1;
-        let cmd = format!("{{\"op\":\"{}\"}}", verb.to_lowercase());
-        self.push("deny", who, path, &cmd, &format!("ERR {verb} reason={}", refusal.word.reason()), now);
+        self.push("deny", who, path, cmd, ack, now);
     }
 
-    /// The next append, where none is out.
-    pub(crate) fn append(&mut self, now: Now) -> Option<Request> {
+    /// The next append, where none is out, as a request of that id.
+    pub fn append(&mut self, id: u64, now: Now) -> Option<Request> {
         if self.sent > 0 || self.waiting.is_empty() || self.retry_ms.is_some_and(|at| at > now.mono_ms) {
             return None;
         }
@@ -85,23 +93,23 @@ impl Records {
         }
         line.push_str("]\n");
         let op = Op::Write(line.into_bytes());
-        Some(Request { id: APPEND, server: "audit", root: "in", path: "append".into(), op })
+        Some(Request { id, server: "audit", root: "in", path: "append".into(), op })
     }
 
     /// The append has been answered; says how many records were lost since it was said last.
-    pub(crate) fn appended(&mut self, answer: Result<(), Word>, now: Now) -> Option<u64> {
-        let sent = std::mem::take(&mut self.sent);
+    pub fn appended(&mut self, answer: Result<(), Word>, now: Now) -> Option<u64> {
+        let sent = core::mem::take(&mut self.sent);
         match answer {
             Ok(()) => drop(self.waiting.drain(..sent)),
             // What was durable all the same comes twice.
             Err(Word::Busy) => self.retry_ms = Some(now.mono_ms + RETRY_MS),
             Err(_) => self.lost += self.waiting.drain(..sent).count() as u64,
         }
-        (answer.is_ok() && self.lost > 0).then(|| std::mem::take(&mut self.lost))
+        (answer.is_ok() && self.lost > 0).then(|| core::mem::take(&mut self.lost))
     }
 
     /// When the next try is due.
-    pub(crate) fn deadline_ms(&self) -> Option<u64> {
+    pub fn deadline_ms(&self) -> Option<u64> {
         self.retry_ms
     }
 }
@@ -118,13 +126,13 @@ mod tests {
     fn records_wait_for_the_journal_and_go_once() {
         let mut records = Records::new(true);
         records.push("attach", &Who::from_uname("queen", 7), "", "{}", "OK ATTACH", at(0));
-        assert!(records.append(at(0)).is_some());
-        assert!(records.append(at(0)).is_none(), "one is out");
+        assert!(records.append(1, at(0)).is_some());
+        assert!(records.append(1, at(0)).is_none(), "one is out");
         records.appended(Err(Word::Busy), at(0));
-        assert!(records.append(at(50)).is_none());
-        assert!(records.append(at(100)).is_some());
+        assert!(records.append(1, at(50)).is_none());
+        assert!(records.append(1, at(100)).is_some());
         assert_eq!(records.appended(Ok(()), at(100)), None);
-        assert!(records.append(at(200)).is_none());
+        assert!(records.append(1, at(200)).is_none());
     }
 
     #[test]
@@ -146,7 +154,7 @@ mod tests {
         for _ in 0..WAITING + 3 {
             records.push("attach", &Who::default(), "", "{}", "OK ATTACH", at(0));
         }
-        assert!(records.append(at(0)).is_some());
+        assert!(records.append(1, at(0)).is_some());
         assert_eq!(records.appended(Ok(()), at(0)), Some(3));
     }
 }
