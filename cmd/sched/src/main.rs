@@ -2,12 +2,18 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use cohcmd::serde_json::json;
-use cohcmd::{HiveArgs, Out, Record, Trouble, columns, object};
+use cohcmd::{Board, HiveArgs, Out, Words};
 use std::process::ExitCode;
 
-const CTL: &str = "/queen/schedule/ctl";
-const LIST: &str = "/proc/schedule/queue";
+const BOARD: Board = Board {
+    ctl: "/queen/schedule/ctl",
+    list: "/proc/schedule/queue",
+    verbs: &[
+        ("enqueue", Words::Fields(&["id"])),
+        ("cancel", Words::Ids),
+        ("reprioritise", Words::Fields(&["id", "priority"])),
+    ],
+};
 
 /// Shows and changes the queue of jobs: cohsched enqueue job-1 kind=gpu resource=GPU-0 priority=5
 #[derive(Parser)]
@@ -27,67 +33,26 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    cohcmd::main(|args: Args, out: &mut Out| {
-        if args.verb != "ls" {
-            let lines = commands(&args.verb, &args.words)?;
-            return args.hive.find()?.order(CTL, &lines, out);
-        }
-        if let Some(word) = args.words.first() {
-            return Err(Trouble::Usage(format!("{word}: ls has no such word")));
-        }
-        let text = args.hive.find()?.text(LIST)?;
-        let records: Vec<Record> = text.lines().filter(|line| !line.is_empty()).map(Record::parse).collect();
-        if args.json {
-            return records.iter().try_for_each(|record| out.json(&record.json(&["id"])));
-        }
-        columns("id", &records).into_iter().try_for_each(|line| out.line(line))
-    })
-}
-
-/// The lines for the control file: one, or one for each id.
-fn commands(verb: &str, words: &[String]) -> Result<Vec<String>, Trouble> {
-    let names: &[&str] = match verb {
-        "enqueue" => &["id"],
-        "reprioritise" => &["id", "priority"],
-        "cancel" if words.is_empty() => return Err(Trouble::Usage("cancel: of what?".into())),
-        "cancel" => return Ok(words.iter().map(|id| json!({verb: id}).to_string()).collect()),
-        _ => {
-            return Err(Trouble::Usage(format!(
-                "{verb}: no such verb; enqueue, cancel, reprioritise, ls are"
-            )));
-        }
-    };
-    Ok(vec![json!({verb: object(names, words)?}).to_string()])
+    cohcmd::main(|args: Args, out: &mut Out| BOARD.run(&args.hive, &args.verb, &args.words, args.json, out))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn made(line: &str) -> Result<Vec<String>, Trouble> {
-        let mut words = line.split(' ').map(str::to_owned);
-        let verb = words.next().unwrap_or_default();
-        commands(&verb, &words.collect::<Vec<_>>())
-    }
-
     #[test]
-    fn words_become_commands() {
+    fn words_become_commands_of_the_queen() {
         for (line, want) in [
             (
                 "enqueue job-1 kind=gpu resource=GPU-0 spec.mem_mb=5",
-                vec![r#"{"enqueue":{"id":"job-1","kind":"gpu","resource":"GPU-0","spec":{"mem_mb":5}}}"#],
+                r#"{"enqueue":{"id":"job-1","kind":"gpu","resource":"GPU-0","spec":{"mem_mb":5}}}"#,
             ),
-            ("reprioritise job-1 9", vec![r#"{"reprioritise":{"id":"job-1","priority":9}}"#]),
-            ("cancel a b", vec![r#"{"cancel":"a"}"#, r#"{"cancel":"b"}"#]),
+            ("reprioritise job-1 9", r#"{"reprioritise":{"id":"job-1","priority":9}}"#),
+            ("cancel a", r#"{"cancel":"a"}"#),
         ] {
-            assert_eq!(made(line).unwrap(), want, "{line}");
-        }
-    }
-
-    #[test]
-    fn what_is_none_is_a_usage_error() {
-        for line in ["cancel", "enqueue", "reprioritise job-1", "run x"] {
-            assert_eq!(made(line).unwrap_err().status(), 2, "{line}");
+            let mut words = line.split(' ').map(str::to_owned);
+            let verb = words.next().unwrap_or_default();
+            assert_eq!(BOARD.commands(&verb, &words.collect::<Vec<_>>()).unwrap(), [want], "{line}");
         }
     }
 }

@@ -8,12 +8,14 @@ extern crate alloc;
 
 mod read;
 mod value;
+mod words;
 
 use alloc::string::{String, ToString};
 use core::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use value::Value;
+pub use words::{object, spawn};
 
 /// Numbers go up to here, and as far below zero.
 pub const NUMBER_MAX: u64 = 1 << 53;

@@ -11,13 +11,11 @@ mod output;
 mod read;
 mod selftest;
 mod shell;
-mod spawn;
 mod write;
 
 pub use ninep::dial::Credentials;
 pub use selftest::{Outcome, Report};
 pub use shell::{Event, LINES_MAX, Options, Shell};
-pub use spawn::spawn_line;
 
 #[cfg(test)]
 mod tests;

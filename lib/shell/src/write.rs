@@ -1,7 +1,6 @@
 //! Verbs that write one line: echo, and the commands to the queen.
 
 use crate::link::{Link, ROOT, Reply, decoded, names};
-use crate::spawn::spawn_line;
 use console::{Answer, Verb};
 use ninep::refusal::Word;
 use ninep::wire::{Names, QTDIR, Rmsg, Tmsg};
@@ -51,7 +50,9 @@ fn order(verb: &Verb) -> Option<Result<(String, String), String>> {
     match verb {
         Verb::Echo { text, path } => Some(Ok(((*path).to_owned(), (*text).to_owned()))),
         Verb::Spawn { kind, fields } => {
-            Some(spawn_line(kind, fields.iter()).map(|line| (QUEEN.into(), line)))
+            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let line = json::spawn(kind, fields.iter().map(String::as_str));
+            Some(line.map(|line| (QUEEN.into(), line)).map_err(|error| error.0))
         }
         Verb::Kill { id } => queen(json!({ "kill": id })),
         Verb::Bind { from, to } => queen(json!({"bind": {"from": from, "to": to}})),
