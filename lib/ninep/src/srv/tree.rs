@@ -99,10 +99,43 @@ impl Verdict {
     }
 }
 
-/// Is `text` already in `key=value` form?
+/// Is `text` already in `key=value` form, all of it, with what holds spaces in quotes?
 fn is_fields(text: &str) -> bool {
-    text.split_once('=')
-        .is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    let mut rest = text;
+    loop {
+        let Some((key, value)) = rest.split_once('=') else { return false };
+        if key.is_empty() || !key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+            return false;
+        }
+        let end = match value.strip_prefix('"') {
+            Some(quoted) => match closing_quote(quoted) {
+                Some(at) => at + 2,
+                None => return false,
+            },
+            None => value.find(' ').unwrap_or(value.len()),
+        };
+        rest = match value[end..].strip_prefix(' ') {
+            Some(more) => more,
+            None => return value.len() == end,
+        };
+    }
+}
+
+/// Where a quoted text ends; a backslash takes the character behind it.
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    text.char_indices().find_map(|(at, c)| match c {
+        _ if is_escaped => {
+            is_escaped = false;
+            None
+        }
+        '\\' => {
+            is_escaped = true;
+            None
+        }
+        '"' => Some(at),
+        _ => None,
+    })
 }
 
 /// Where an open of a stream begins to read.
@@ -506,5 +539,29 @@ impl<S> Tree<S> {
             .filter(|name| !name.is_empty())
             .try_fold(At { node: root.node, key: 0 }, |at, name| self.step(at, name))
             .ok_or_else(|| Refusal::new(Word::NotFound, alloc::format!("no root or path {spec:?} here")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Word;
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_detail_is_fields_or_one_quoted_text() {
+        for (detail, want) in [
+            ("lease=x", "ERR X reason=invalid lease=x"),
+            ("resource=GPU-0 free_mb=3", "ERR X reason=invalid resource=GPU-0 free_mb=3"),
+            ("a=\"b c\" d=e", "ERR X reason=invalid a=\"b c\" d=e"),
+            ("id=a: there is one", "ERR X reason=invalid detail=\"id=a: there is one\""),
+            ("a=b ", "ERR X reason=invalid detail=\"a=b \""),
+            ("a=\"b", "ERR X reason=invalid detail=\"a=\\\"b\""),
+            ("not so", "ERR X reason=invalid detail=\"not so\""),
+            ("", "ERR X reason=invalid"),
+        ] {
+            let refusal = Refusal::new(Word::Invalid, detail.to_string());
+            assert_eq!(Verdict::Refuse { verb: "X".into(), refusal }.line().as_deref(), Some(want));
+        }
     }
 }
