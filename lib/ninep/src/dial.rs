@@ -4,14 +4,14 @@
 mod addr;
 mod conn;
 mod error;
-mod listing;
 mod shared;
 mod stream;
 
-pub use addr::{Addr, Credentials};
+pub use crate::Credentials;
+pub use addr::Addr;
 pub use conn::{Conn, Listed, Stat};
 pub use error::DialError;
-pub use listing::Listing;
+pub use crate::Listing;
 pub use shared::SharedConn;
 pub use stream::{Stream, Transport};
 

@@ -10,8 +10,13 @@ extern crate alloc;
 extern crate std;
 
 pub mod clnt;
+mod credentials;
 #[cfg(feature = "std")]
 pub mod dial;
+mod listing;
 pub mod refusal;
 pub mod srv;
 pub mod wire;
+
+pub use credentials::Credentials;
+pub use listing::Listing;

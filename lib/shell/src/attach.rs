@@ -1,7 +1,8 @@
 //! How a session at the door begins: Tversion, the ticket, Tattach.
 
 use crate::link::{AFID, Link, ROOT, Reply, decoded};
-use ninep::dial::Credentials;
+use crate::prelude::*;
+use ninep::Credentials;
 use ninep::refusal::Word;
 use ninep::wire::{MSIZE_MAX, MSIZE_MIN, NOFID, Rmsg, Tmsg, VERSION};
 
@@ -64,7 +65,7 @@ impl Attach {
                         offset += data.len() as u64;
                         Tmsg::Write { fid: AFID, offset: at, data }
                     });
-                    let batch: Vec<Tmsg> = std::iter::once(auth).chain(writes).collect();
+                    let batch: Vec<Tmsg> = core::iter::once(auth).chain(writes).collect();
                     link.ask(&batch, now_ms);
                     return Ok(false);
                 }

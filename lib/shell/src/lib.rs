@@ -3,17 +3,22 @@
 //! bytes for the door out, time as an argument.
 //! Guarantees: each line has its one answer, in order; PONG comes at once; whatever the user, the door
 //! and the files do, what is kept is bounded. Never tries anything twice.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod attach;
+mod held;
 mod link;
 mod output;
+mod prelude;
 mod read;
 mod selftest;
 mod shell;
 mod write;
 
-pub use ninep::dial::Credentials;
+pub use ninep::Credentials;
 pub use selftest::{Outcome, Report};
 pub use shell::{Event, LINES_MAX, Options, Shell};
 

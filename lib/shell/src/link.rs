@@ -1,5 +1,6 @@
 //! The connection with the door: one batch of requests at a time, and its replies in order.
 
+use crate::prelude::*;
 use ninep::clnt::{Asked, Broken, Client};
 use ninep::refusal::Word;
 use ninep::wire::{MSIZE_MAX, READ_OVERHEAD, Rmsg, Tmsg, decode_r};

@@ -1,6 +1,7 @@
 //! Lines on their way to the user.
 
-use std::collections::VecDeque;
+use crate::prelude::*;
+use alloc::collections::VecDeque;
 
 /// Bytes that wait for a slow reader before no more is read for it.
 pub(crate) const ENOUGH: usize = 64 << 10;

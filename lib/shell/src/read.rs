@@ -1,11 +1,12 @@
 //! Verbs that read: cat, ls, log, tail, and the script of a self test.
 
 use crate::link::{Link, ROOT, Reply, decoded, names};
+use crate::prelude::*;
+use alloc::collections::VecDeque;
 use console::{Answer, Data, Verb, write_data};
-use ninep::dial::Listing;
+use ninep::Listing;
 use ninep::refusal::Word;
 use ninep::wire::{Names, QTDIR, Rmsg, Tmsg};
-use std::collections::VecDeque;
 
 /// What `log` shows.
 const LOG: &str = "/log/queen.log";
@@ -228,7 +229,7 @@ impl Read {
             return Got::More;
         }
         if !self.line.is_empty() {
-            let line = std::mem::take(&mut self.line);
+            let line = core::mem::take(&mut self.line);
             self.say_line(&line, say);
         }
         Got::Done
@@ -240,7 +241,7 @@ impl Read {
             self.line.extend_from_slice(&data[..len]);
             data = &data[used..];
             if is_end {
-                let line = std::mem::take(&mut self.line);
+                let line = core::mem::take(&mut self.line);
                 self.say_line(&line, say);
                 self.line = line;
                 self.line.clear();
@@ -249,7 +250,7 @@ impl Read {
     }
 
     fn say_line(&mut self, line: &[u8], say: &mut impl FnMut(String)) {
-        if std::mem::take(&mut self.is_amid) {
+        if core::mem::take(&mut self.is_amid) {
             return;
         }
         let mut text = String::with_capacity(line.len());
@@ -270,7 +271,7 @@ impl Read {
     fn entries(&mut self, data: &[u8], say: &mut impl FnMut(String)) -> Result<Got, Word> {
         let Some(entries) = self.listing.take(data).map_err(|_| Word::Invalid)? else {
             self.names.sort_unstable();
-            for name in std::mem::take(&mut self.names) {
+            for name in core::mem::take(&mut self.names) {
                 self.say_line(name.as_bytes(), say);
             }
             return Ok(Got::Done);

@@ -1,5 +1,6 @@
 //! `test`: a script of the hive, carried out by the shell that was asked for it.
 
+use crate::prelude::*;
 use console::{Answer, Next, Script, ScriptError, TestArgs};
 use serde::{Deserialize, Serialize};
 

@@ -4,17 +4,18 @@ mod testing;
 mod why;
 
 use crate::attach::{Attach, credentials};
+use crate::held::{Arc, Mutex, lock};
 use crate::link::{Link, Reply, decoded};
 use crate::output::Output;
+use crate::prelude::*;
 use crate::read::{Got, Read};
 use crate::selftest::{Test, Wants};
 use crate::write::{Write, Wrote};
+use alloc::collections::VecDeque;
 use console::{Answer, END, Fault, HELP, PONG, Session, Step, TestArgs, Throttle, Verb};
-use ninep::dial::Credentials;
+use ninep::Credentials;
 use ninep::refusal::Word;
 use ninep::wire::Rmsg;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Lines that may wait for the one before them.
 pub const LINES_MAX: usize = 16;
@@ -301,12 +302,7 @@ impl Shell {
     fn carry_out(&mut self, line: &Result<String, Fault>, now_ms: u64) {
         let line = line.as_ref().map(String::as_str).map_err(|fault| *fault);
         let token = self.options.token.as_deref().unwrap_or_default();
-        let step = self.session.line(
-            line,
-            token,
-            &mut self.options.throttle.lock().unwrap_or_else(PoisonError::into_inner),
-            now_ms,
-        );
+        let step = self.session.line(line, token, &mut lock(&self.options.throttle), now_ms);
         match step {
             Step::Say(answer) => self.say(answer.as_str()),
             Step::Denied(answer, lock_ms) => {
@@ -365,7 +361,7 @@ impl Shell {
     fn replied(&mut self, replies: &[Reply], now_ms: u64) {
         let Some(link) = &mut self.link else { return };
         let mut said = Vec::new();
-        match std::mem::replace(&mut self.job, Job::Idle) {
+        match core::mem::replace(&mut self.job, Job::Idle) {
             Job::Idle => {}
             Job::Attach(mut attach) => match attach.replied(replies, link, now_ms) {
                 Ok(false) => self.job = Job::Attach(attach),
@@ -381,7 +377,7 @@ impl Shell {
                         self.resume(now_ms);
                     }
                     Ok(Got::Done) => match args {
-                        Some(args) => self.begin_test(args, std::mem::take(&mut read.text), now_ms),
+                        Some(args) => self.begin_test(args, core::mem::take(&mut read.text), now_ms),
                         None => self.say(END),
                     },
                     Ok(Got::Refused(detail)) => {
@@ -418,9 +414,7 @@ impl Shell {
     fn attach_refused(&mut self, word: Word, now_ms: u64) {
         self.link = None;
         if !matches!(word, Word::Busy | Word::Unsupported | Word::Quota) {
-            let lock_ms = self
-                .session
-                .refused(&mut self.options.throttle.lock().unwrap_or_else(PoisonError::into_inner), now_ms);
+            let lock_ms = self.session.refused(&mut lock(&self.options.throttle), now_ms);
             self.events.push_back(Event::Denied { verb: "ATTACH", lock_ms });
         }
         self.say(Answer::err("ATTACH", word.reason()).as_str());

@@ -1,6 +1,7 @@
 //! Verbs that write one line: echo, and the commands to the queen.
 
 use crate::link::{Link, ROOT, Reply, decoded, names};
+use crate::prelude::*;
 use console::{Answer, Verb};
 use ninep::refusal::Word;
 use ninep::wire::{Names, QTDIR, Rmsg, Tmsg};

@@ -339,7 +339,7 @@ impl Conn {
             let count = self.msize - READ_OVERHEAD;
             let frame = self.call(&Tmsg::Readdir { fid, offset: listing.offset(), count })?;
             let Rmsg::Readdir { data } = decoded(&frame)? else { return Err(wrong()) };
-            let Some(more) = listing.take(data)? else { return Ok(entries) };
+            let Some(more) = listing.take(data).map_err(DialError::Protocol)? else { return Ok(entries) };
             entries.extend(more.iter().map(|entry| Listed { name: entry.name.into(), qid: entry.qid }));
         }
     }

@@ -1,6 +1,7 @@
 //! A self test's commands, and what is said of them.
 
 use super::{Job, Shell};
+use crate::prelude::*;
 use crate::selftest::Test;
 use crate::write::changes;
 use console::{Answer, END, PONG, TestArgs, Verb};

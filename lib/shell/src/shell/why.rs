@@ -2,6 +2,7 @@
 
 use super::{Job, Shell};
 use crate::link::{ROOT, names};
+use crate::prelude::*;
 use console::Answer;
 use ninep::refusal::Word;
 use ninep::wire::{Names, Tmsg};
@@ -41,7 +42,7 @@ impl Shell {
 
     /// What was being done ends without an answer of the door.
     pub(super) fn end_with(&mut self, word: Word, detail: &str) {
-        match std::mem::replace(&mut self.job, Job::Idle) {
+        match core::mem::replace(&mut self.job, Job::Idle) {
             Job::Idle => {}
             Job::Attach(_) => {
                 self.link = None;
