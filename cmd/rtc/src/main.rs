@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use manifest::compile::Additions;
 use manifest::compile::{keys, tables};
-use manifest::{Compiled, compile};
+use manifest::{Compiled, compile_with};
 
 /// Compile a hive's manifest.
 #[derive(Parser)]
@@ -17,9 +18,12 @@ struct Args {
     /// The manifest
     #[arg(default_value = "sys/hive.toml")]
     manifest: PathBuf,
-    /// Write manifest.{json,cbor,sha256}, client.toml, topology.json, ns/ and tables/ below OUT
+    /// Write manifest.{json,cbor,sha256}, client.toml, topology.json, topology, ns/ and tables/ below OUT
     #[arg(short, value_name = "OUT")]
     output: Option<PathBuf>,
+    /// Accept tickets made with the secret key in FILE, too, as those of issuer dev
+    #[arg(long, value_name = "FILE")]
+    issuer: Option<PathBuf>,
     /// Write nothing; with --docs: fail where a page is stale
     #[arg(long)]
     check: bool,
@@ -47,7 +51,11 @@ fn main() -> ExitCode {
 }
 
 fn build(args: &Args) -> Result<(), Vec<String>> {
-    let compiled = compile(&args.manifest)
+    let mut additions = Additions::default();
+    if let Some(path) = &args.issuer {
+        additions.keys.insert("dev".into(), public(path).map_err(|what| vec![what])?);
+    }
+    let compiled = compile_with(&args.manifest, &additions)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     if let Some(out) = args.output.as_deref().filter(|_| !args.check) {
         compiled.write(out).map_err(|error| vec![error.to_string()])?;
@@ -57,6 +65,14 @@ fn build(args: &Args) -> Result<(), Vec<String>> {
     }
     println!("{}  {}", compiled.fingerprint, args.manifest.display());
     Ok(())
+}
+
+/// The public half of the issuer's key in a file.
+fn public(path: &Path) -> Result<String, String> {
+    let said = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
+    let text = zeroize::Zeroizing::new(fs::read_to_string(path).map_err(|error| said(&error))?);
+    let key = ticket::IssuerKey::from_hex(text.trim_end());
+    Ok(key.map_err(|_| said(&"not an issuer's key of 64 hex digits"))?.public_hex())
 }
 
 fn explain(wanted: &str) -> Result<(), Vec<String>> {

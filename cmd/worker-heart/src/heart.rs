@@ -1,7 +1,7 @@
 //! When to beat, and what to do when a beat does not arrive. Knows the files only as [`Space`].
 
-use ninep::dial::DialError;
 use ninep::refusal::Word;
+use rt::prelude::*;
 
 /// First wait when the files are away; doubled each time.
 const WAIT_MS: u64 = 50;
@@ -10,14 +10,30 @@ const WAIT_MAX_MS: u64 = 1000;
 /// Waits for a file that is not there: a server that has just come back may not know its workers yet.
 const PATIENCE: u32 = 12;
 
+/// Why something did not work.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// The word of a refusal; none where the connection failed.
+    pub(crate) word: Option<Word>,
+    /// The whole of it.
+    pub(crate) said: String,
+}
+
+#[cfg(not(target_os = "none"))]
+impl From<ninep::dial::DialError> for Fault {
+    fn from(error: ninep::dial::DialError) -> Fault {
+        Fault { word: error.word(), said: error.to_string() }
+    }
+}
+
 /// The worker's files.
 pub(crate) trait Space {
     /// Makes the telemetry file ready for writing, on a fresh connection where the old one is lost.
-    fn open(&mut self) -> Result<(), DialError>;
+    fn open(&mut self) -> Result<(), Fault>;
     /// The last beat that the file has; 0 where it has none.
-    fn last(&mut self) -> Result<u64, DialError>;
+    fn last(&mut self) -> Result<u64, Fault>;
     /// Writes beat `n`; it has arrived when this returns.
-    fn append(&mut self, n: u64) -> Result<(), DialError>;
+    fn append(&mut self, n: u64) -> Result<(), Fault>;
 }
 
 /// What to do next.
@@ -30,7 +46,7 @@ pub(crate) enum Step {
     /// The ticket was revoked, or its budget is spent: somebody has decided that this is over.
     Over,
     /// The hive will never take this.
-    Failed(DialError),
+    Failed(Fault),
 }
 
 /// A heart with so many beats.
@@ -65,7 +81,7 @@ impl Heart {
         }
     }
 
-    fn attempt(&mut self, space: &mut impl Space) -> Result<(), DialError> {
+    fn attempt(&mut self, space: &mut impl Space) -> Result<(), Fault> {
         if !self.is_open {
             space.open()?;
             self.is_open = true;
@@ -77,18 +93,18 @@ impl Heart {
         // A refusal is without effect, but for a server that died with the request in hand.
         self.is_in_doubt = match &outcome {
             Ok(()) => false,
-            Err(error) => matches!(error.word(), None | Some(Word::Busy)),
+            Err(error) => matches!(error.word, None | Some(Word::Busy)),
         };
         outcome
     }
 
-    fn fault(&mut self, error: DialError) -> Step {
+    fn fault(&mut self, error: Fault) -> Step {
         let wait = |heart: &mut Heart| {
             let wait = heart.wait_ms;
             heart.wait_ms = (wait * 2).min(WAIT_MAX_MS);
             Step::Wait(wait)
         };
-        match error.word() {
+        match error.word {
             Some(Word::Revoked | Word::Quota) => Step::Over,
             Some(Word::RateLimited) => wait(self),
             Some(Word::Busy | Word::Closed | Word::Cut) => {
@@ -113,20 +129,18 @@ impl Heart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ninep::refusal::Refusal;
     use std::collections::VecDeque;
-    use std::io;
 
     /// A telemetry file that fails by a script; None: it works.
     #[derive(Default)]
     struct Toy {
         beats: Vec<u64>,
-        faults: VecDeque<Option<Fault>>,
+        faults: VecDeque<Option<Mishap>>,
         opens: u32,
     }
 
     #[derive(Clone, Copy)]
-    enum Fault {
+    enum Mishap {
         /// Refused, without effect.
         Says(Word),
         /// The connection ends before the beat arrives.
@@ -137,35 +151,39 @@ mod tests {
         Died,
     }
 
-    fn lost() -> DialError {
-        DialError::Io(io::ErrorKind::UnexpectedEof.into())
+    fn lost() -> super::Fault {
+        super::Fault { word: None, said: "lost".into() }
+    }
+
+    fn refused(word: Word) -> super::Fault {
+        super::Fault { word: Some(word), said: word.to_string() }
     }
 
     impl Space for Toy {
-        fn open(&mut self) -> Result<(), DialError> {
+        fn open(&mut self) -> Result<(), super::Fault> {
             self.opens += 1;
             Ok(())
         }
 
-        fn last(&mut self) -> Result<u64, DialError> {
+        fn last(&mut self) -> Result<u64, super::Fault> {
             Ok(self.beats.last().copied().unwrap_or(0))
         }
 
-        fn append(&mut self, n: u64) -> Result<(), DialError> {
+        fn append(&mut self, n: u64) -> Result<(), super::Fault> {
             match self.faults.pop_front().flatten() {
                 None => {
                     self.beats.push(n);
                     Ok(())
                 }
-                Some(Fault::Says(word)) => Err(DialError::Refused(Refusal::from(word))),
-                Some(Fault::LostBefore) => Err(lost()),
-                Some(Fault::LostAfter) => {
+                Some(Mishap::Says(word)) => Err(refused(word)),
+                Some(Mishap::LostBefore) => Err(lost()),
+                Some(Mishap::LostAfter) => {
                     self.beats.push(n);
                     Err(lost())
                 }
-                Some(Fault::Died) => {
+                Some(Mishap::Died) => {
                     self.beats.clear();
-                    Err(DialError::Refused(Word::Busy.into()))
+                    Err(refused(Word::Busy))
                 }
             }
         }
@@ -193,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_beat_in_doubt_is_looked_up_before_it_is_sent_again() {
-        for fault in [Fault::LostBefore, Fault::LostAfter] {
+        for fault in [Mishap::LostBefore, Mishap::LostAfter] {
             let mut toy = Toy { faults: [None, None, Some(fault), None].into(), ..Toy::default() };
             let (step, _) = run(&mut Heart::new(5, 200), &mut toy);
             assert!(matches!(step, Step::Done));
@@ -203,15 +221,15 @@ mod tests {
 
     #[test]
     fn a_server_that_died_gets_the_beat_that_it_did_not_acknowledge() {
-        let mut toy = Toy { faults: [None, None, Some(Fault::Died), None].into(), ..Toy::default() };
+        let mut toy = Toy { faults: [None, None, Some(Mishap::Died), None].into(), ..Toy::default() };
         assert!(matches!(run(&mut Heart::new(5, 200), &mut toy).0, Step::Done));
         assert_eq!(toy.beats, [3, 4, 5]);
     }
 
     #[test]
     fn waits_grow_to_a_second_and_begin_small_again() {
-        let busy = [Some(Fault::Says(Word::Busy)); 7];
-        let faults = busy.into_iter().chain([None, Some(Fault::Says(Word::Closed))]).collect();
+        let busy = [Some(Mishap::Says(Word::Busy)); 7];
+        let faults = busy.into_iter().chain([None, Some(Mishap::Says(Word::Closed))]).collect();
         let mut toy = Toy { faults, ..Toy::default() };
         let (_, waits) = run(&mut Heart::new(2, 7), &mut toy);
         assert_eq!(waits, [50, 100, 200, 400, 800, 1000, 1000, 7, 50]);
@@ -222,7 +240,7 @@ mod tests {
         for (word, is_over) in
             [(Word::Revoked, true), (Word::Quota, true), (Word::Permission, false), (Word::TooBig, false)]
         {
-            let mut toy = Toy { faults: [None, Some(Fault::Says(word))].into(), ..Toy::default() };
+            let mut toy = Toy { faults: [None, Some(Mishap::Says(word))].into(), ..Toy::default() };
             let (step, _) = run(&mut Heart::new(0, 1), &mut toy);
             assert_eq!(matches!(step, Step::Over), is_over, "{word}");
             assert!(matches!(step, Step::Over | Step::Failed(_)));
@@ -232,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_file_that_stays_away_is_given_up() {
-        let faults = [Some(Fault::Says(Word::NotFound)); 13].into();
+        let faults = [Some(Mishap::Says(Word::NotFound)); 13].into();
         let mut toy = Toy { faults, ..Toy::default() };
         let (step, waits) = run(&mut Heart::new(1, 1), &mut toy);
         assert!(matches!(step, Step::Failed(_)));

@@ -138,7 +138,7 @@ impl Lane {
             step => {
                 let subject = member.subject.clone();
                 if let Step::Failed(error) = step {
-                    eprintln!("worker-heart: {subject}: {error}");
+                    eprintln!("worker-heart: {subject}: {}", error.said);
                 }
                 self.stop(&subject);
             }

@@ -1,8 +1,8 @@
 //! The worker's files, through the door.
 
-use crate::heart::Space;
+use crate::heart::{Fault, Space};
+use crate::record::{ROLE, last, record};
 use crate::{Config, FrameSchema};
-use frame::Frame;
 use ninep::dial::{Addr, Conn, Credentials, DialError};
 use ninep::refusal::{Refusal, Word};
 
@@ -22,7 +22,7 @@ pub(crate) struct Files {
 impl Files {
     pub(crate) fn new(config: &Config) -> Result<Files, DialError> {
         let who = Credentials {
-            role: "worker-heartbeat".into(),
+            role: ROLE.into(),
             subject: config.subject.clone(),
             ticket: config.ticket.clone(),
             ..Credentials::default()
@@ -66,7 +66,7 @@ fn open(conn: &mut Conn, subject: &str) -> Result<(String, u32), DialError> {
 }
 
 impl Space for Files {
-    fn open(&mut self) -> Result<(), DialError> {
+    fn open(&mut self) -> Result<(), Fault> {
         let (subject, old) = (self.who.subject.clone(), self.telemetry.take());
         let telemetry = self.with(|conn| {
             if let Some((_, fid)) = old {
@@ -79,42 +79,22 @@ impl Space for Files {
         Ok(())
     }
 
-    fn last(&mut self) -> Result<u64, DialError> {
+    fn last(&mut self) -> Result<u64, Fault> {
         let path = self.telemetry.as_ref().map(|(path, _)| path.clone()).unwrap_or_default();
         let records = self.with(|conn| conn.read_all(&path))?;
-        if self.frame_schema == FrameSchema::Cbor {
-            return Ok(last_frame(&records));
-        }
-        let text = String::from_utf8_lossy(&records);
-        Ok(text.lines().rev().find_map(|line| line.strip_prefix("heartbeat ")?.parse().ok()).unwrap_or(0))
+        Ok(last(&records, self.frame_schema))
     }
 
-    fn append(&mut self, n: u64) -> Result<(), DialError> {
+    fn append(&mut self, n: u64) -> Result<(), Fault> {
         let Some((_, fid)) = self.telemetry else {
-            return Err(DialError::Refused(Refusal::from(Word::Closed)));
+            return Err(DialError::Refused(Refusal::from(Word::Closed)).into());
         };
-        let mut record = format!("heartbeat {n}\n").into_bytes();
-        if self.frame_schema == FrameSchema::Cbor {
-            let payload = std::mem::take(&mut record);
-            let (worker_id, role) = (&*self.who.subject, &*self.who.role);
-            let emitted_ms = rt::now().wall_ms;
-            Frame { worker_id, role, seq: n, emitted_ms, payload: &payload }.encode(&mut record);
-        }
+        let record = record(&self.who.subject, self.frame_schema, n);
         let taken = self.with(|conn| conn.write_at(fid, END, &record))?;
         if taken as usize == record.len() {
             Ok(())
         } else {
-            Err(DialError::Protocol(format!("{taken} of {} bytes were taken", record.len())))
+            Err(DialError::Protocol(format!("{taken} of {} bytes were taken", record.len())).into())
         }
     }
-}
-
-/// The number of the last frame; 0 where there is none.
-fn last_frame(mut records: &[u8]) -> u64 {
-    let mut last = 0;
-    while let Ok((frame, n)) = Frame::decode(records) {
-        last = frame.seq;
-        records = &records[n..];
-    }
-    last
 }

@@ -5,6 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod clock;
 pub mod pci;
 mod pl011;
 pub mod rtl8139;
@@ -14,6 +15,7 @@ mod virtio_blk;
 mod virtio_net;
 mod virtqueue;
 
+pub use clock::seconds;
 pub use pl011::Pl011;
 pub use rtl8139::Rtl8139;
 pub use tick::Tick;

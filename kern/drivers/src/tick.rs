@@ -28,6 +28,15 @@ impl<T: Timer> Tick<T> {
         ticks
     }
 
+    /// Sets the next alarm to the first tick at or after `at_ms`, and not before the next one.
+    pub fn sleep_until(&mut self, at_ms: u64) {
+        let (frequency, now) = (self.timer.frequency(), self.timer.now());
+        let at = (at_ms / 1000).saturating_mul(frequency).saturating_add(at_ms % 1000 * frequency / 1000);
+        let ticks = at.max(now.saturating_add(1)).saturating_sub(self.next).div_ceil(self.period);
+        let alarm = self.next.saturating_add(ticks.saturating_mul(self.period));
+        self.timer.alarm(alarm);
+    }
+
     /// Milliseconds since the machine was reset.
     pub fn now_ms(&self) -> u64 {
         hal::milliseconds(self.timer.now(), self.timer.frequency())
@@ -61,6 +70,20 @@ mod tests {
         fn quiet(&mut self) {
             self.alarm.set(u64::MAX);
         }
+    }
+
+    #[test]
+    fn a_tick_may_be_slept_through_and_is_counted_later() {
+        let (now, alarm) = (Cell::new(100), Cell::new(0));
+        let mut tick = Tick::start(Simulated { now: &now, alarm: &alarm }, 5);
+        tick.sleep_until(131);
+        assert_eq!(alarm.get(), 135);
+        now.set(135);
+        assert_eq!(tick.passed(), 7);
+        tick.sleep_until(20);
+        assert_eq!(alarm.get(), 140);
+        tick.sleep_until(u64::MAX);
+        assert!(alarm.get() > 1 << 50);
     }
 
     #[test]

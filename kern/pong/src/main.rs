@@ -10,26 +10,30 @@ task::process!(bare::main);
 
 #[cfg(target_os = "none")]
 mod bare {
-    use task::{Channels, fail};
+    use task::fail;
 
     const LINE_MAX: usize = 64;
 
-    pub(crate) fn main(mut channels: Channels) -> ! {
-        let Some(mut channel) = channels.next() else { fail() };
+    pub(crate) fn main() -> ! {
+        let Some((_, mut channel)) = task::channels().next() else { fail(format_args!("no channel")) };
         let mut line = [0; LINE_MAX];
         loop {
-            match channel.read(&mut line) {
-                Ok(0) => drop(channels.wait()),
+            let count = match channel.conversation() {
+                Some(_) => channel.read(&mut line),
+                None => Ok(0),
+            };
+            match count {
+                Ok(0) => task::sleep(None),
                 Ok(count) => {
                     // The second letter is all that tells the two words apart.
                     if line.starts_with(b"ping") {
                         line[1] = b'o';
                     }
                     if channel.write(&line[..count]).is_err() {
-                        fail();
+                        fail(format_args!("the channel is spoilt"));
                     }
                 }
-                Err(_) => fail(),
+                Err(_) => fail(format_args!("the channel is spoilt")),
             }
         }
     }

@@ -7,3 +7,5 @@
 pub mod bundle;
 pub mod memory;
 pub mod program;
+pub mod restart;
+pub mod topology;

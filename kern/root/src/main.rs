@@ -5,6 +5,8 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+mod begin;
+#[cfg(target_os = "none")]
 mod fault;
 #[cfg(target_os = "none")]
 mod output;
@@ -12,6 +14,10 @@ mod output;
 mod process;
 #[cfg(target_os = "none")]
 mod pump;
+#[cfg(target_os = "none")]
+mod relay;
+#[cfg(target_os = "none")]
+mod shared;
 #[cfg(target_os = "none")]
 mod space;
 #[cfg(target_os = "none")]
@@ -36,8 +42,9 @@ mod bare {
     use crate::pump::Pump;
     use crate::space::{Failed, Store};
 
-    /// The serial line of QEMU's machine.
+    /// The serial line and the clock of QEMU's machine.
     const UART: u64 = 0x0900_0000;
+    const CLOCK: u64 = 0x0901_0000;
 
     /// The boot story.
     pub(crate) fn run(boot: BootInfo) -> ! {
@@ -55,13 +62,9 @@ mod bare {
     }
 
     fn prepare(boot: BootInfo, output: &mut Output) -> Result<Pump, Failed> {
-        say!(
-            output,
-            "banner cohesix {} manifest {} cores={}",
-            env!("CARGO_PKG_VERSION"),
-            env!("COHESIX_MANIFEST"),
-            boot.cores()
-        );
+        let (version, manifest) = (env!("CARGO_PKG_VERSION"), env!("COHESIX_MANIFEST"));
+        output.note(format_args!("[loader] cohesix {version} manifest {manifest}"));
+        say!(output, "banner cohesix {version} manifest {manifest} cores={}", boot.cores());
         let empty = boot.empty();
         check_cspace(empty.start)?;
         say!(output, "cspace ok bits={} empty={}..{}", boot.cnode_bits(), empty.start, empty.end);
@@ -71,8 +74,14 @@ mod bare {
         say!(output, "untyped ram={} device={}", store.ram.total() >> 20, store.devices.count());
 
         output.attach(Pl011::new(store.device(UART)?));
+        let clock = store.device(CLOCK).map(|mut registers| drivers::seconds(&mut registers));
         let mut pump = Pump::new(boot, store)?;
+        // A machine without a clock counts from 1970.
+        let wall_ms = clock.map_or(0, |seconds| u64::from(seconds) * 1000);
+        pump.shared.set_reset_ms(wall_ms.saturating_sub(pump.now_ms()));
+        output.keep(pump.shared.story());
         say!(output, "timer ok tick_ms={}", crate::pump::TICK_MS);
+        pump.build()?;
         pump.self_test(output)?;
         pump.start_servers(output)?;
         Ok(pump)

@@ -68,6 +68,13 @@ impl Slots {
         Ok(core::mem::replace(&mut self.next, end))
     }
 
+    /// Takes the slot that was given last back, empty.
+    pub fn give_back(&mut self, slot: u64) {
+        if slot + 1 == self.next {
+            self.next = slot;
+        }
+    }
+
     /// How many are left.
     #[must_use]
     pub const fn left(&self) -> u64 {

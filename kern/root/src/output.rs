@@ -4,11 +4,13 @@ use core::fmt::{self, Write};
 
 use drivers::Pl011;
 use hal::{Mmio, Uart};
+use task::shared::Story;
 
 /// How often a full device is asked again before a byte is dropped.
 const PATIENCE: u32 = 1 << 20;
 /// Early bytes that are held where the kernel has no console.
 const HELD: usize = 1024;
+const EARLY: usize = 512;
 
 /// The kernel's own console, if it was built with one.
 pub(crate) struct Kernel;
@@ -26,11 +28,51 @@ pub(crate) struct Output {
     held: heapless::Vec<u8, HELD>,
     is_mid_line: bool,
     was_interrupted: bool,
+    /// Lines of the boot log before there is a place for them.
+    early: heapless::String<EARLY>,
+    /// Where they are kept then, until the boot is over.
+    pub(crate) story: Option<&'static Story>,
 }
 
 impl Output {
     pub(crate) const fn new() -> Self {
-        Self { line: None, held: heapless::Vec::new(), is_mid_line: false, was_interrupted: false }
+        Self {
+            line: None,
+            held: heapless::Vec::new(),
+            is_mid_line: false,
+            was_interrupted: false,
+            early: heapless::String::new(),
+            story: None,
+        }
+    }
+
+    /// Keeps a line of the boot log, as long as the boot goes on.
+    pub(crate) fn note(&mut self, line: fmt::Arguments<'_>) {
+        match self.story {
+            Some(story) => drop(writeln!(Kept(story), "{line}")),
+            None => drop(writeln!(self.early, "{line}")),
+        }
+    }
+
+    /// From now on lines are kept there, those from before first.
+    pub(crate) fn keep(&mut self, story: &'static Story) {
+        story.push(&self.early);
+        self.story = Some(story);
+    }
+
+    /// The boot is over.
+    pub(crate) fn forget(&mut self) {
+        self.story = None;
+        self.early.clear();
+        // What comes now finds no room, and is not to be kept.
+        while self.early.push('.').is_ok() {}
+    }
+
+    /// A byte that is part of a character.
+    pub(crate) fn put(&mut self, byte: u8) {
+        if let Some(line) = &mut self.line {
+            put(line, byte);
+        }
     }
 
     /// From now on the serial line is ours.
@@ -76,6 +118,15 @@ fn put(line: &mut Pl011<Mmio>, byte: u8) {
     }
 }
 
+struct Kept(&'static Story);
+
+impl Write for Kept {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push(text);
+        Ok(())
+    }
+}
+
 impl Write for Output {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
@@ -99,6 +150,7 @@ macro_rules! say {
     ($output:expr, $($text:tt)*) => {{
         use core::fmt::Write as _;
         $output.begin_line();
+        $output.note(format_args!("[root] {}", format_args!($($text)*)));
         let _ = writeln!($output, "[root] {}", format_args!($($text)*));
     }};
 }

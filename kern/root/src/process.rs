@@ -1,38 +1,38 @@
-//! A process: its memory, its capabilities, its channel, and its life. Everything that it is made of comes
-//! out of one untyped of its own. The pages stay mapped here too: mapping and unmapping costs a word with
-//! every core, and a restart then is a matter of writing memory.
-// Filling its pages means writing through addresses that were mapped for it, and its rings are shared memory.
+//! A process: its memory, its capabilities, and its life. The pages stay mapped here too: mapping and
+//! unmapping costs a word with every core, and a restart then is a matter of writing memory.
+// Filling its pages means writing through addresses that were mapped for it, and two of its pages are shared.
 #![allow(unsafe_code)]
 
-use chan::ring::Corrupt;
-use root_task::memory::{Slots, Spent, Untypeds};
-use root_task::program::{Program, Segment};
+use core::sync::atomic::Ordering;
+
+use root_task::program::Program;
+use root_task::restart::Restarts;
+use root_task::topology::{Entry, Kind, ROOT};
 use sel4::kernel::object;
 use sel4::{CNode, Endpoint, Frame, Memory, Notification, Rights, Tcb, VSpace};
-use task::config::Config;
-use task::place::{self, PAGE, RING_PAGES};
-use task::{Channel, RING_BYTES, Ring, slots};
+use task::config::{Config, Text, Wire};
+use task::place::{self, LARGE, PAGE};
+use task::shared::Report;
+use task::{Ring, slots};
 
+use crate::shared::Shared;
 use crate::space::{Failed, Store};
 
-/// Bits of the memory of a process: 2 MiB.
-const MEMORY_BITS: u8 = 21;
-/// Slots that the pieces of a process take in this CNode.
-const SLOTS: u64 = 256;
 /// Priority of processes; the root task has the highest, 255.
 const PRIORITY: u64 = 200;
-/// Where the pages of process 0 are seen from here; those of the next are a stride further.
-const WINDOWS: u64 = 0x4000_0000;
-const STRIDE: u64 = 4 << 20;
-/// Where this end of the channels lies.
+/// Where large pages of process 0 are seen from here; those of the next are a stride further.
+const WINDOWS: u64 = 0x1_0000_0000;
+const STRIDE: u64 = LARGE + place::DATA_MAX;
+/// Where configuration and report of process 0 are.
+const PAGES: u64 = 0x3800_0000;
+/// Where this end of channels lies.
 const CHANNELS: u64 = 0x3000_0000;
+/// Large pages that every process has: its code, and what it only reads.
+const FIXED: u64 = 1;
 /// Endpoint badges of processes are this and their number; no notification has this bit.
-pub(crate) const BADGE: u64 = 1 << 32;
-/// The notification bit of process 0's channel; the next has the next.
-pub(crate) const CHANNEL_BIT: u64 = 1 << 8;
-/// More restarts than this within [`CALM_MS`] and the process stays down.
-pub(crate) const RESTARTS_MAX: u32 = 3;
-const CALM_MS: u64 = 60_000;
+pub(crate) const BADGE: u64 = 1 << 62;
+/// The notification bit of process 0; the next has the next.
+pub(crate) const BIT: u64 = 1 << 8;
 
 /// What every process's making needs of the pump.
 #[derive(Clone, Copy)]
@@ -43,292 +43,316 @@ pub(crate) struct Ends {
     pub(crate) pump: Notification,
 }
 
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It has not been started, or has ended for good.
+    Down,
+    /// It lives.
+    Up,
+    /// It is started again at that time.
+    Waiting(u64),
+}
+
 /// One process of the image.
 pub(crate) struct Process {
     pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
     pub(crate) core: u64,
-    /// Restarts within [`CALM_MS`].
-    pub(crate) restarts: u32,
-    restarted_ms: u64,
-    number: u64,
+    pub(crate) number: u32,
+    pub(crate) state: State,
+    pub(crate) restarts: Restarts,
+    /// The deadline for which it was woken last.
+    pub(crate) woken_ms: u64,
+    /// The state of its sleep that was seen last, and since when.
+    pub(crate) seen: (u64, u64),
     program: Program<'static>,
-    ends: Ends,
     tcb: Tcb,
-    is_up: bool,
-    /// Frames of the ring that the process writes, then of the one that it reads.
-    rings: [u64; 2],
-    /// What the process sleeps on.
+    cnode: CNode,
+    vspace: VSpace,
+    /// Large pages that it may write.
+    data_pages: u64,
+    /// What it sleeps on.
     wait: Notification,
-    /// That with channel 0's bit.
-    bell: Notification,
-    channel: Channel,
-}
-
-/// What a page of a process holds.
-#[derive(Clone, Copy)]
-enum Content<'a> {
-    /// Part of a segment.
-    Segment(&'a Segment<'static>),
-    /// Zeros, at the start.
-    Zeros,
-    /// The configuration.
-    Config,
 }
 
 impl Process {
-    /// Builds a process, up to its first instruction.
+    /// Builds a process, all but its channels.
     pub(crate) fn new(
         store: &mut Store,
-        name: &'static str,
+        shared: &Shared,
+        entry: &Entry<'static>,
         program: Program<'static>,
-        number: u64,
+        number: u32,
         core: u64,
         ends: Ends,
     ) -> Result<Self, Failed> {
         let wait = Notification(store.make(object::NOTIFICATION, 0)?);
-        let bell = Notification(store.slots.take(1)?);
-        CNode::OWN.mint_from(bell.0, 64, CNode::OWN, wait.0, Rights::WRITE, 1)?;
-        let rings = rings(store, number)?;
-
-        let mut ram = Untypeds::new();
-        ram.add(store.make(object::UNTYPED, MEMORY_BITS.into())?, 0, MEMORY_BITS);
-        let first_slot = store.slots.take(SLOTS)?;
-        let mut own = Store::part(Slots::new(first_slot, first_slot + SLOTS), ram);
-        let tcb = Tcb(own.make(object::TCB, 0)?);
-        let process = Self {
-            name,
+        let tcb = Tcb(store.make(object::TCB, 0)?);
+        let vspace = VSpace(store.make(object::ARM_V_SPACE, 0)?);
+        let cnode = CNode(store.make(object::CAP_TABLE, slots::BITS)?);
+        let data_pages = (entry.memory_kib << 10).div_ceil(LARGE).saturating_sub(FIXED);
+        let mut process = Self {
+            name: entry.name,
+            kind: entry.kind,
             core,
-            restarts: 0,
-            restarted_ms: 0,
             number,
+            state: State::Down,
+            restarts: Restarts::default(),
+            woken_ms: 0,
+            seen: (0, 0),
             program,
-            ends,
             tcb,
-            is_up: false,
-            rings,
+            cnode,
+            vspace,
+            data_pages: data_pages.clamp(1, place::DATA_MAX / LARGE),
             wait,
-            channel: channel(number, bell),
-            bell,
         };
-        let vspace = VSpace(own.make(object::ARM_V_SPACE, 0)?);
         vspace.assign()?;
-        let buffer = process.map_pages(store, &mut own, vspace)?;
-        process.map_rings(&mut own, vspace)?;
-        let cnode = process.cspace(&mut own)?;
+        process.map_program(store)?;
+        let buffer = process.map_pages(store)?;
+        shared.map_into(store, vspace, process.name == root_task::topology::INIT)?;
+        process.cspace(ends)?;
         tcb.configure(slots::FAULT, cnode, CNode::guard(slots::BITS), vspace, place::IPC_BUFFER, buffer)?;
         tcb.set_priority(PRIORITY)?;
         tcb.set_affinity(core)?;
+        process.configure(shared, entry);
         Ok(process)
     }
 
-    /// All its pages but the rings': address, content, rights, and whether it is code.
-    fn pages(&self) -> impl Iterator<Item = (u64, Content<'_>, Rights, Memory)> {
-        let range = |from: u64, to: u64| (from..to).step_by(PAGE as usize);
-        let segments = self.program.segments.iter().flat_map(move |segment| {
-            let rights = if segment.is_writable { Rights::READ_WRITE } else { Rights::READ };
-            let memory = if segment.is_code { Memory::Code } else { Memory::Data };
-            let (from, to) = segment.pages();
-            range(from, to).map(move |at| (at, Content::Segment(segment), rights, memory))
-        });
-        let zeros = range(place::STACK_END - place::STACK_BYTES, place::STACK_END)
-            .map(|at| (at, Content::Zeros, Rights::READ_WRITE, Memory::Data));
-        let config = (place::CONFIG, Content::Config, Rights::READ, Memory::Data);
-        let buffer = (place::IPC_BUFFER, Content::Zeros, Rights::READ_WRITE, Memory::Data);
-        segments.chain(zeros).chain([config, buffer])
+    /// Its large pages: where each lies, and what it may do there.
+    fn large_pages(&self) -> impl Iterator<Item = (u64, Rights, Memory)> + use<> {
+        let data =
+            (0..self.data_pages).map(|page| (place::DATA + page * LARGE, Rights::READ_WRITE, Memory::Data));
+        core::iter::once((place::TEXT, Rights::READ, Memory::Code)).chain(data)
     }
 
-    /// Makes and fills the pages, there and here; returns the last one's frame, the IPC buffer's.
-    fn map_pages(&self, store: &mut Store, own: &mut Store, vspace: VSpace) -> Result<Frame, Failed> {
-        let mut last = Frame(0);
-        for (index, (at, content, rights, memory)) in self.pages().enumerate() {
-            let frame = Frame(own.make(object::ARM_SMALL_PAGE, 0)?);
-            let here = self.window(index).ok_or(Spent::Memory)?;
+    /// Makes its large pages, there and here, and fills what it cannot write.
+    fn map_program(&mut self, store: &mut Store) -> Result<(), Failed> {
+        for (at, rights, memory) in self.large_pages() {
+            let frame = Frame(store.make(object::ARM_LARGE_PAGE, 0)?);
             // A copy, because one capability is one mapping.
-            let copy = Frame(own.slots.take(1)?);
-            CNode::OWN.copy(copy.0, frame.0, Rights::READ_WRITE)?;
-            store.map(copy, VSpace::OWN, here, Rights::READ_WRITE, Memory::Data)?;
-            self.fill(index, at, content);
+            let copy = Frame(store.copy(frame.0)?);
+            store.map(copy, VSpace::OWN, self.window(at), Rights::READ_WRITE, Memory::Data)?;
+            if rights == Rights::READ {
+                self.fill(at);
+            }
             if memory == Memory::Code {
-                copy.unify(0, PAGE)?;
+                copy.unify(0, LARGE)?;
             }
-            own.map(frame, vspace, at, rights, memory)?;
-            last = frame;
-        }
-        Ok(last)
-    }
-
-    /// Where page `index` is seen from here.
-    fn window(&self, index: usize) -> Option<u64> {
-        let offset = index as u64 * PAGE;
-        (offset < STRIDE).then_some(WINDOWS + self.number * STRIDE + offset)
-    }
-
-    /// Writes what page `index`, at `at` in the process, holds at the start.
-    fn fill(&self, index: usize, at: u64, content: Content<'_>) {
-        let Some(here) = self.window(index) else { return };
-        // SAFETY: `map_pages` mapped the page there for good; the process does not run while it is filled, and
-        // nothing else refers to it.
-        let page = unsafe { core::slice::from_raw_parts_mut(here as *mut u8, PAGE as usize) };
-        page.fill(0);
-        match content {
-            Content::Zeros => {}
-            Content::Segment(segment) => {
-                let (offset, bytes) = segment.on_page(at);
-                page[offset..offset + bytes.len()].copy_from_slice(bytes);
-            }
-            Content::Config => {
-                let config = Config::new(self.name, 1);
-                // SAFETY: the page is larger than the configuration and aligned, and both are plain words.
-                unsafe { page.as_mut_ptr().cast::<Config>().write(config) };
-            }
-        }
-    }
-
-    /// Maps both rings into the process.
-    fn map_rings(&self, own: &mut Store, vspace: VSpace) -> Result<(), Failed> {
-        for (ring, first) in self.rings.iter().enumerate() {
-            for n in 0..RING_PAGES {
-                let copy = own.slots.take(1)?;
-                CNode::OWN.copy(copy, first + n, Rights::READ_WRITE)?;
-                let at = place::ring(0, ring == 0) + n * PAGE;
-                own.map(Frame(copy), vspace, at, Rights::READ_WRITE, Memory::Data)?;
-            }
+            store.map(frame, self.vspace, at, rights, memory)?;
         }
         Ok(())
     }
 
-    /// Lets it run from its first instruction.
-    pub(crate) fn start(&mut self) -> Result<(), Failed> {
-        self.tcb.start(self.program.entry, place::STACK_END, [place::CONFIG, self.restarts.into()])?;
-        self.is_up = true;
-        Ok(())
+    /// Where an address of its large pages is seen from here.
+    fn window(&self, at: u64) -> u64 {
+        WINDOWS + u64::from(self.number) * STRIDE + (at - place::TEXT)
     }
 
-    /// All capabilities that the process has.
-    fn cspace(&self, own: &mut Store) -> Result<CNode, Failed> {
+    /// Copies the segments that begin in `[from, from + LARGE)`.
+    fn fill(&self, from: u64) {
+        let is_here = |address: u64| address >= from && address - from < LARGE;
+        for segment in self.program.segments.iter().filter(|segment| is_here(segment.address)) {
+            let here = self.window(segment.address) as *mut u8;
+            // SAFETY: the pages of every segment are mapped there for good before they are filled: a segment
+            // ends within its kind's place, and one that is written within the data's pages, as `data_fits`
+            // says; the process does not run while it is filled, and nothing else refers to them.
+            unsafe { here.copy_from_nonoverlapping(segment.bytes.as_ptr(), segment.bytes.len()) };
+        }
+    }
+
+    /// Whether what it writes has room, and a heap behind it.
+    pub(crate) fn data_fits(program: &Program<'_>, memory_kib: u64) -> bool {
+        const HEAP_MIN: u64 = 64 << 10;
+        let pages =
+            (memory_kib << 10).div_ceil(LARGE).saturating_sub(FIXED).clamp(1, place::DATA_MAX / LARGE);
+        program.end() + HEAP_MIN <= place::DATA + pages * LARGE
+    }
+
+    /// Its configuration, its report and its IPC buffer; returns the last one's frame.
+    fn map_pages(&mut self, store: &mut Store) -> Result<Frame, Failed> {
+        for (page, at, rights) in [(0, place::CONFIG, Rights::READ), (1, place::REPORT, Rights::READ_WRITE)] {
+            let frame = Frame(store.make(object::ARM_SMALL_PAGE, 0)?);
+            let copy = Frame(store.copy(frame.0)?);
+            store.map(copy, VSpace::OWN, self.page(page), Rights::READ_WRITE, Memory::Data)?;
+            store.map(frame, self.vspace, at, rights, Memory::Data)?;
+        }
+        let buffer = Frame(store.make(object::ARM_SMALL_PAGE, 0)?);
+        store.map(buffer, self.vspace, place::IPC_BUFFER, Rights::READ_WRITE, Memory::Data)?;
+        Ok(buffer)
+    }
+
+    fn page(&self, page: u64) -> u64 {
+        PAGES + (2 * u64::from(self.number) + page) * PAGE
+    }
+
+    fn config(&mut self) -> &mut Config {
+        // SAFETY: `map_pages` mapped the page there for good, zeroed, and a configuration of zeros is one (a
+        // role of 0 is the first). The process may read it meanwhile: it does not, until it has been started
+        // anew, since only what is read once at a start changes.
+        unsafe { &mut *(self.page(0) as *mut Config) }
+    }
+
+    /// What the process says of itself.
+    pub(crate) fn report(&self) -> &'static Report {
+        // SAFETY: mapped there for good, and made of atomics.
+        unsafe { &*(self.page(1) as *const Report) }
+    }
+
+    fn configure(&mut self, shared: &Shared, entry: &Entry<'_>) {
+        let (name, number) = (self.name, self.number);
+        let heap = [self.program.end(), place::DATA + self.data_pages * LARGE];
+        let secret = entry.secret.and_then(|name| Some((name, shared.bundle.file(name)?)));
+        let config = self.config();
+        *config = Config::new(name, number);
+        config.manifest_bytes = shared.manifest_bytes;
+        config.heap = heap;
+        if let Some((name, bytes)) = secret {
+            config.secret_name = Text::new(name);
+            config.secret = Text::new(core::str::from_utf8(bytes).unwrap_or(""));
+        }
+    }
+
+    /// All capabilities that the process has, but its channels' bells.
+    fn cspace(&self, ends: Ends) -> Result<(), Failed> {
         const DEPTH: u8 = slots::BITS as u8;
-        let cnode = CNode(own.make(object::CAP_TABLE, slots::BITS)?);
+        let cnode = self.cnode;
         let fault_rights = Rights::WRITE.and(Rights::GRANT_REPLY);
-        let badge = BADGE | self.number;
-        cnode.mint_from(slots::FAULT, DEPTH, CNode::OWN, self.ends.faults.0, fault_rights, badge)?;
+        let badge = BADGE | u64::from(self.number);
+        cnode.mint_from(slots::FAULT, DEPTH, CNode::OWN, ends.faults.0, fault_rights, badge)?;
         cnode.copy_from(slots::WAIT, DEPTH, CNode::OWN, self.wait.0, Rights::READ)?;
-        let bit = CHANNEL_BIT << self.number;
-        cnode.mint_from(slots::notify(0), DEPTH, CNode::OWN, self.ends.pump.0, Rights::WRITE, bit)?;
-        Ok(cnode)
+        let bit = BIT << self.number;
+        cnode.mint_from(slots::ROOT, DEPTH, CNode::OWN, ends.pump.0, Rights::WRITE, bit)?;
+        Ok(())
     }
 
-    /// Stops the process and makes its memory and its channel as they were at the start.
-    fn stop(&mut self) -> Result<(), Failed> {
-        self.tcb.suspend()?;
-        self.is_up = false;
-        // What it could not write is as it was.
-        for (index, (at, content, rights, _)) in self.pages().enumerate() {
-            if rights != Rights::READ {
-                self.fill(index, at, content);
+    /// Gives it one end of a channel: both rings, of which it writes `writes`, and the other end's bell.
+    pub(crate) fn connect(
+        &mut self,
+        store: &mut Store,
+        rings: [u64; 2],
+        writes: usize,
+        bell: Notification,
+        wire: Wire,
+    ) -> Result<(), Failed> {
+        let channel = self.config().channels as usize;
+        if channel >= place::CHANNELS_MAX {
+            return Err(Failed::Process("a process has too many channels"));
+        }
+        for (ring, first) in rings.into_iter().enumerate() {
+            for n in 0..place::RING_PAGES {
+                let copy = store.copy(first + n)?;
+                let at = place::ring(channel, ring == writes) + n * PAGE;
+                store.map(Frame(copy), self.vspace, at, Rights::READ_WRITE, Memory::Data)?;
             }
         }
+        const DEPTH: u8 = slots::BITS as u8;
+        self.cnode.copy_from(slots::notify(channel), DEPTH, CNode::OWN, bell.0, Rights::WRITE)?;
+        let config = self.config();
+        config.wires[channel] = wire;
+        config.channels += 1;
+        Ok(())
+    }
+
+    /// What wakes it, for the other end of a channel.
+    pub(crate) fn bell(&self) -> Notification {
+        self.wait
+    }
+
+    /// Wakes it, for it to look around.
+    pub(crate) fn wake(&self) {
+        self.wait.signal();
+    }
+
+    /// Lets it run from its first instruction, with its memory as at the first time.
+    pub(crate) fn start(&mut self, shared: &mut Shared, now_ms: u64) -> Result<(), Failed> {
+        let bytes = (self.data_pages * LARGE) as usize;
+        if self.seen != (0, 0) {
+            // SAFETY: its data's pages are mapped there for good; it does not run, and nothing else refers to
+            // them.
+            unsafe { (self.window(place::DATA) as *mut u8).write_bytes(0, bytes) };
+        }
+        self.fill(place::DATA);
+        self.report().clear();
+        let seed = shared.seed();
+        self.config().seed = seed;
         let _ = self.wait.poll();
-        for end in 0..2 {
-            ring(self.number, end).reset();
-        }
-        self.channel = channel(self.number, self.bell);
-        Ok(())
+        self.woken_ms = 0;
+        self.seen = (0, now_ms.max(1));
+        self.state = State::Up;
+        shared.lives().started(self.number);
+        let starts = self.restarts.recent();
+        Ok(self.tcb.start(self.program.entry, place::STACK_END, [starts, 0])?)
     }
 
-    /// Stops it and starts it again, unless that happened too often; returns whether it runs.
-    pub(crate) fn restart(&mut self, now_ms: u64) -> Result<bool, Failed> {
-        self.stop()?;
-        if now_ms - self.restarted_ms > CALM_MS {
-            self.restarts = 0;
-        }
-        if self.restarts == RESTARTS_MAX {
-            return Ok(false);
-        }
-        self.restarts += 1;
-        self.restarted_ms = now_ms;
-        self.start()?;
-        Ok(true)
+    /// Stops it.
+    pub(crate) fn stop(&mut self, shared: &Shared) -> Result<(), Failed> {
+        shared.lives().ended(self.number);
+        self.state = State::Down;
+        Ok(self.tcb.suspend()?)
     }
 
-    /// Whether it has a thread.
-    pub(crate) fn is_up(&self) -> bool {
-        self.is_up
+    /// The status with which it ended of its own, if it did.
+    pub(crate) fn exit(&self) -> Option<u32> {
+        self.report().exit.load(Ordering::Acquire).checked_sub(1)
     }
 
-    /// Bytes of memory set aside for it.
+    /// Who is at the other end of a channel that the process says is spoilt; asked once.
+    pub(crate) fn accused(&mut self) -> Option<u32> {
+        let channel = self.report().accused.swap(0, Ordering::AcqRel).checked_sub(1)?;
+        self.config().wires().get(channel as usize).map(|wire| wire.number)
+    }
+
+    /// Its channels.
+    pub(crate) fn wires(&mut self) -> &[Wire] {
+        self.config().wires()
+    }
+
+    /// Whether a slot of its CSpace holds a capability: one that can be copied is there.
+    pub(crate) fn has(&self, slot: u64, free: u64) -> bool {
+        let copied = CNode::OWN.copy_out(free, self.cnode, slot, slots::BITS as u8);
+        if copied.is_ok() {
+            let _ = CNode::OWN.delete(free);
+        }
+        copied.is_ok()
+    }
+
+    /// KiB of memory set aside for it.
     pub(crate) fn memory_kib(&self) -> u64 {
-        (1 << MEMORY_BITS) >> 10
+        (FIXED + self.data_pages) * LARGE >> 10
     }
 
-    /// Sends to the process.
-    pub(crate) fn write(&mut self, data: &[u8]) -> Result<usize, Corrupt> {
-        self.channel.write(data)
-    }
-
-    /// Takes what the process sent.
-    pub(crate) fn read(&mut self, out: &mut [u8]) -> Result<usize, Corrupt> {
-        self.channel.read(out)
-    }
-
-    /// Takes what the process sent, a ring of it at most, and looks at none of it.
-    pub(crate) fn discard(&mut self) -> Result<(), Corrupt> {
-        let mut bytes = [0; 512];
-        for _ in 0..RING_BYTES / bytes.len() {
-            if self.read(&mut bytes)? == 0 {
-                break;
-            }
-        }
-        Ok(())
+    /// KiB of its heap.
+    pub(crate) fn heap_kib(&self) -> u64 {
+        (place::DATA + self.data_pages * LARGE - self.program.end()) >> 10
     }
 }
 
-/// Makes the rings of a process's channel and maps them here; returns the first frame of each.
-fn rings(store: &mut Store, number: u64) -> Result<[u64; 2], Failed> {
+/// Makes the rings of a channel; returns the first frame of each.
+pub(crate) fn rings(store: &mut Store) -> Result<[u64; 2], Failed> {
     let mut rings = [0; 2];
-    for (ring, first) in rings.iter_mut().enumerate() {
-        // All frames first, for slots in a row: mapping may take one for a page table.
-        for page in 0..RING_PAGES {
-            let slot = store.make(object::ARM_SMALL_PAGE, 0)?;
-            if page == 0 {
-                *first = slot;
-            }
-        }
-        for page in 0..RING_PAGES {
-            let at = ring_at(number, ring) + page * PAGE;
-            store.map(Frame(*first + page), VSpace::OWN, at, Rights::READ_WRITE, Memory::Data)?;
-        }
+    for first in &mut rings {
+        *first = store.make_many(object::ARM_SMALL_PAGE, place::RING_PAGES)?;
     }
     Ok(rings)
 }
 
-/// Where this end sees ring 0 or 1 of a process's channel.
-fn ring_at(number: u64, ring: usize) -> u64 {
-    const STRIDE: u64 = 64 << 10;
-    const _: () = assert!(RING_PAGES * PAGE <= STRIDE);
-    CHANNELS + (2 * number + ring as u64) * STRIDE
-}
-
-fn ring(number: u64, end: usize) -> &'static Ring {
-    // SAFETY: `Process::new` mapped the ring there, zeroed, and it is never unmapped; it is made of atomics.
-    unsafe { &*(ring_at(number, end) as *const Ring) }
-}
-
-/// This end of a process's channel: it reads what the process writes.
-fn channel(number: u64, bell: Notification) -> Channel {
-    Channel::new(ring(number, 1), ring(number, 0), bell)
-}
-
-/// The bundle, which the loader put on the page behind the image.
-pub(crate) fn bundle(boot: &sel4::BootInfo) -> Result<&'static [u8], Failed> {
-    unsafe extern "C" {
-        static __image_start: u8;
-        static __image_end: u8;
+/// Maps the root task's own end of its channel `number`, which reads what the other end writes.
+pub(crate) fn own_end(store: &mut Store, number: u64, rings: [u64; 2]) -> Result<[&'static Ring; 2], Failed> {
+    const RING_STRIDE: u64 = 64 << 10;
+    let at = |ring: usize| CHANNELS + (2 * number + ring as u64) * RING_STRIDE;
+    for (ring, first) in rings.into_iter().enumerate() {
+        for page in 0..place::RING_PAGES {
+            let frame = Frame(first + page);
+            store.map(frame, VSpace::OWN, at(ring) + page * PAGE, Rights::READ_WRITE, Memory::Data)?;
+        }
     }
-    let (start, end) = (&raw const __image_start, &raw const __image_end);
-    let own = end as usize - start as usize;
-    let frames = boot.image_frames();
-    let all = (frames.end - frames.start) as usize * PAGE as usize;
-    let length = all.checked_sub(own).ok_or(Spent::Memory)?;
-    // SAFETY: the kernel mapped the whole user image, of which this is the end that nobody writes.
-    Ok(unsafe { core::slice::from_raw_parts(end, length) })
+    // SAFETY: just mapped, zeroed, for good; a ring is made of atomics.
+    Ok([0, 1].map(|ring| unsafe { &*(at(ring) as *const Ring) }))
+}
+
+/// Whether a channel's end is the root task's.
+pub(crate) fn is_root(name: &str) -> bool {
+    name == ROOT
 }

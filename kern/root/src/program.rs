@@ -4,7 +4,7 @@ use heapless::Vec;
 use object::Endianness;
 use object::elf::{EM_AARCH64, ET_EXEC, FileHeader64, PF_W, PF_X, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
-use task::place::{IMAGE, IMAGE_END, PAGE};
+use task::place::{DATA, DATA_MAX, LARGE, STACK_END, TEXT};
 
 /// Most segments of a program.
 const SEGMENTS_MAX: usize = 8;
@@ -14,11 +14,11 @@ const SEGMENTS_MAX: usize = 8;
 pub struct Program<'a> {
     /// Where it starts.
     pub entry: u64,
-    /// Its memory, in the order of addresses, no two on one page.
+    /// Its memory, in the order of addresses.
     pub segments: Vec<Segment<'a>, SEGMENTS_MAX>,
 }
 
-/// A run of memory with one kind of access.
+/// A run of memory, in the place of its kind of access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment<'a> {
     /// Its first address.
@@ -27,10 +27,29 @@ pub struct Segment<'a> {
     pub size: u64,
     /// Its content.
     pub bytes: &'a [u8],
-    /// Whether the program may write it.
-    pub is_writable: bool,
-    /// Whether the program may run it.
-    pub is_code: bool,
+    /// What the program may do with it.
+    pub access: Access,
+}
+
+/// What a program may do with its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Run it.
+    Run,
+    /// Read it.
+    Read,
+    /// Read and write it.
+    Write,
+}
+
+impl Access {
+    /// Where such memory lies: its first address, and past its last.
+    fn place(self) -> (u64, u64) {
+        match self {
+            Self::Run | Self::Read => (TEXT, TEXT + LARGE),
+            Self::Write => (STACK_END, DATA + DATA_MAX),
+        }
+    }
 }
 
 /// Why a file is not a program of this image.
@@ -38,28 +57,10 @@ pub struct Segment<'a> {
 pub enum NotProgram {
     /// It is not a linked ELF file for aarch64, or is cut off.
     Format,
-    /// A segment lies outside the place of programs, or on another's page.
+    /// A segment lies outside the place of its kind, or on another.
     Place,
     /// A segment is both written and run.
     Access,
-}
-
-impl Segment<'_> {
-    /// The pages that it touches: the first one's address, and the end of the last.
-    #[must_use]
-    pub fn pages(&self) -> (u64, u64) {
-        (self.address & !(PAGE - 1), (self.address + self.size).next_multiple_of(PAGE))
-    }
-
-    /// What belongs on the page at `page`: where in the page, and the bytes.
-    #[must_use]
-    pub fn on_page(&self, page: u64) -> (usize, &[u8]) {
-        let start = page.max(self.address);
-        let from = usize::try_from(start - self.address).unwrap_or(usize::MAX).min(self.bytes.len());
-        let room = usize::try_from(page + PAGE - start).unwrap_or(0);
-        let to = from.saturating_add(room).min(self.bytes.len());
-        ((start - page) as usize, &self.bytes[from..to])
-    }
 }
 
 impl<'a> Program<'a> {
@@ -81,30 +82,34 @@ impl<'a> Program<'a> {
             }
             let (address, size) = (segment.p_vaddr(endian), segment.p_memsz(endian));
             let bytes = segment.data(endian, file).map_err(|()| NotProgram::Format)?;
-            let least = segments.last().map_or(IMAGE, |last| last.pages().1);
-            let end = address.checked_add(size).filter(|end| *end <= IMAGE_END).ok_or(NotProgram::Place)?;
+            let flags = segment.p_flags(endian);
+            let access = match (flags & PF_X != 0, flags & PF_W != 0) {
+                (true, true) => return Err(NotProgram::Access),
+                (true, false) => Access::Run,
+                (false, true) => Access::Write,
+                (false, false) => Access::Read,
+            };
+            let (least, most) = access.place();
+            let least = segments.last().map_or(least, |last| least.max(last.address + last.size));
+            let end = address.checked_add(size).filter(|end| *end <= most).ok_or(NotProgram::Place)?;
             if address < least || end - address < bytes.len() as u64 {
                 return Err(NotProgram::Place);
             }
-            let flags = segment.p_flags(endian);
-            let (is_writable, is_code) = (flags & PF_W != 0, flags & PF_X != 0);
-            if is_writable && is_code {
-                return Err(NotProgram::Access);
-            }
-            segments
-                .push(Segment { address, size, bytes, is_writable, is_code })
-                .map_err(|_| NotProgram::Format)?;
+            segments.push(Segment { address, size, bytes, access }).map_err(|_| NotProgram::Format)?;
         }
         let entry = header.e_entry(endian);
-        let is_inside =
-            |s: &Segment| s.is_code && entry >= s.address && entry - s.address < s.bytes.len() as u64;
+        let is_inside = |s: &Segment| {
+            s.access == Access::Run && entry >= s.address && entry - s.address < s.bytes.len() as u64
+        };
         if segments.iter().any(is_inside) { Ok(Self { entry, segments }) } else { Err(NotProgram::Place) }
     }
 
-    /// Bytes of the pages that it takes.
+    /// Where its heap may begin.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|s| s.pages().1 - s.pages().0).sum()
+    pub fn end(&self) -> u64 {
+        let data = self.segments.iter().filter(|segment| segment.access == Access::Write);
+        let end = data.map(|segment| segment.address + segment.size).max().unwrap_or(STACK_END);
+        end.next_multiple_of(64)
     }
 }
 
@@ -140,46 +145,44 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_cut_into_pages() {
+    fn segments_lie_where_their_kind_does() {
         let data = [9; 5000];
-        let file = elf(IMAGE + 4, &[(IMAGE, &[1; 8], 8, 5), (IMAGE + 0x1010, &data, 9000, 6)]);
+        let file =
+            elf(TEXT + 4, &[(TEXT, &[1; 8], 8, 5), (TEXT + 64, &[2; 8], 8, 4), (STACK_END, &data, 9001, 6)]);
         let program = Program::read(&file).unwrap();
-        assert_eq!((program.entry, program.bytes()), (IMAGE + 4, 4 * PAGE));
-        let segment = program.segments[1];
-        assert!(segment.is_writable && !segment.is_code);
-        assert_eq!(segment.pages(), (IMAGE + 0x1000, IMAGE + 0x4000));
-        assert_eq!(segment.on_page(IMAGE + 0x1000), (0x10, &data[..4080]));
-        assert_eq!(segment.on_page(IMAGE + 0x2000), (0, &data[4080..]));
-        assert_eq!(segment.on_page(IMAGE + 0x3000), (0, &[][..]));
+        assert_eq!((program.entry, program.end()), (TEXT + 4, STACK_END + 9024));
+        let access: Vec<Access> = program.segments.iter().map(|segment| segment.access).collect();
+        assert_eq!(access, [Access::Run, Access::Read, Access::Write]);
+        assert_eq!(program.segments[2].bytes, data);
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let read = |entry, segments: &[(u64, &[u8], u64, u32)]| Program::read(&elf(entry, segments)).err();
-        let code: (u64, &[u8], u64, u32) = (IMAGE, &[1; 8], 8, 5);
-        assert_eq!(read(IMAGE, &[code]), None);
-        assert_eq!(read(IMAGE, &[(IMAGE, &[1; 8], 8, 7)]), Some(NotProgram::Access));
-        assert_eq!(read(IMAGE, &[code, (IMAGE + 8, &[1; 8], 8, 6)]), Some(NotProgram::Place));
-        assert_eq!(read(IMAGE, &[code, (IMAGE_END, &[], 8, 6)]), Some(NotProgram::Place));
-        assert_eq!(read(IMAGE, &[code, (IMAGE + PAGE, &[], u64::MAX, 6)]), Some(NotProgram::Place));
-        assert_eq!(read(IMAGE, &[(IMAGE, &[1; 8], 4, 5)]), Some(NotProgram::Place));
-        assert_eq!(read(IMAGE + 8, &[code]), Some(NotProgram::Place));
+        let code: (u64, &[u8], u64, u32) = (TEXT, &[1; 8], 8, 5);
+        assert_eq!(read(TEXT, &[code]), None);
+        assert_eq!(read(TEXT, &[(TEXT, &[1; 8], 8, 7)]), Some(NotProgram::Access));
+        assert_eq!(read(TEXT, &[code, (DATA, &[1; 8], 8, 6)]), Some(NotProgram::Place));
+        assert_eq!(read(TEXT, &[code, (TEXT + 4, &[1; 8], 8, 5)]), Some(NotProgram::Place));
+        assert_eq!(read(TEXT, &[code, (DATA + DATA_MAX, &[], 8, 6)]), Some(NotProgram::Place));
+        assert_eq!(read(TEXT, &[code, (STACK_END, &[], u64::MAX, 6)]), Some(NotProgram::Place));
+        assert_eq!(read(TEXT, &[(TEXT, &[1; 8], 4, 5)]), Some(NotProgram::Place));
+        assert_eq!(read(TEXT + 8, &[code]), Some(NotProgram::Place));
         assert_eq!(Program::read(b"\x7fELF").err(), Some(NotProgram::Format));
     }
 
     proptest! {
         #[test]
         fn any_change_is_survived(at in 0usize..190, value in any::<u8>()) {
-            let mut file = elf(IMAGE, &[(IMAGE, &[1; 8], 8, 5), (IMAGE + PAGE, &[2; 8], 100, 6)]);
+            let mut file = elf(TEXT, &[(TEXT, &[1; 8], 8, 5), (STACK_END, &[2; 8], 100, 6)]);
             if let Some(byte) = file.get_mut(at) {
                 *byte = value;
             }
             if let Ok(program) = Program::read(&file) {
                 for segment in &program.segments {
-                    let (from, to) = segment.pages();
-                    prop_assert!(from >= IMAGE && to <= IMAGE_END);
-                    let (offset, bytes) = segment.on_page(from);
-                    prop_assert!(offset + bytes.len() <= PAGE as usize);
+                    let (from, to) = segment.access.place();
+                    prop_assert!(segment.address >= from && segment.address + segment.size <= to);
+                    prop_assert!(segment.bytes.len() as u64 <= segment.size);
                 }
             }
         }

@@ -1,39 +1,46 @@
-//! The event pump: it sleeps in the kernel until the serial line, the timer or a child has something, and
+//! The event pump: it sleeps in the kernel until the serial line, the timer or a process has something, and
 //! serves that.
 // The timer is the core's own; taking it is unsafe, once.
 #![allow(unsafe_code)]
 
 use core::fmt::Write as _;
+use core::sync::atomic::Ordering;
 
 use console::Editor;
 use drivers::Tick;
 use hal::PhysicalTimer;
-use root_task::bundle::Bundle;
-use root_task::program::Program;
+use root_task::topology::{Kind, Restart, Topology};
 use sel4::kernel::object;
 use sel4::{BootInfo, CNode, Endpoint, Irq, Message, Notification, Rights, Tcb};
+use task::Channel;
 
 use crate::fault::Fault;
 use crate::output::{Output, say};
-use crate::process::{self, BADGE, CHANNEL_BIT, Ends, Process, RESTARTS_MAX};
+use crate::process::{BADGE, BIT, Ends, Process, State};
+use crate::relay::Relay;
+use crate::shared::Shared;
 use crate::space::{Failed, Store};
 use crate::verbs;
 
-/// Milliseconds between two ticks.
+/// Milliseconds between two ticks; where nobody waits for one, they are slept through.
 pub(crate) const TICK_MS: u64 = 5;
+/// The longest sleep.
+const SLEEP_MS: u64 = 1000;
+/// A process that neither sleeps nor comes round to it for so long will never do.
+const STUCK_MS: u64 = 10_000;
 /// The physical timer's interrupt, private to each core.
 const TIMER_LINE: u64 = 30;
 /// The serial line's interrupt on QEMU's machine.
 const SERIAL_LINE: u64 = 33;
-/// Bits of the notification that the pump sleeps on.
+/// Bits of the notification that the pump sleeps on; those of processes follow.
 const TIMER: u64 = 1;
 const SERIAL: u64 = 2;
+/// What a channel's other end rings to wake the root task.
+const BELL: u64 = 4;
 /// Processes at most: each has a bit of the notification.
-const PROCESSES_MAX: usize = 16;
-/// The program that the self-test asks.
-const SELF_TEST: &str = "pong";
-/// Ticks that the self-test waits for its answer: half a minute, because an emulated core may get little time.
-const PATIENCE: u64 = 30_000 / TICK_MS;
+pub(crate) const PROCESSES_MAX: usize = 40;
+/// The self-test's process, and those of tests.
+const OTHERS_MAX: usize = 4;
 /// Typed bytes that are served before other events have their turn.
 const BURST: usize = 64;
 const PROMPT: &str = "cohesix> ";
@@ -42,14 +49,23 @@ const PROMPT: &str = "cohesix> ";
 pub(crate) struct Pump {
     pub(crate) boot: BootInfo,
     pub(crate) store: Store,
+    pub(crate) shared: Shared,
     pub(crate) ticks: u64,
+    pub(crate) processes: heapless::Vec<Process, PROCESSES_MAX>,
+    /// Channels with processes that nothing is spoken with after the self-test.
+    pub(crate) others: heapless::Vec<Channel, OTHERS_MAX>,
+    pub(crate) init: Relay,
+    pub(crate) console: Relay,
+    pub(crate) restart: Restart,
+    pub(crate) ends: Ends,
+    /// What other ends ring.
+    pub(crate) bell: Notification,
+    pub(crate) has_seed: bool,
+    pub(crate) is_ready: bool,
     tick: Tick<PhysicalTimer>,
     timer: Irq,
     serial: Irq,
-    endpoint: Endpoint,
     editor: Editor,
-    ends: Ends,
-    pub(crate) processes: heapless::Vec<Process, PROCESSES_MAX>,
 }
 
 impl Pump {
@@ -60,72 +76,40 @@ impl Pump {
         Tcb::OWN.bind(notification)?;
         let timer = claim(&mut store, notification, TIMER_LINE, TIMER)?;
         let serial = claim(&mut store, notification, SERIAL_LINE, SERIAL)?;
+        let bell = badged(&mut store, notification, BELL)?;
         // SAFETY: lib/sel4 builds only for kernels that export the timer; this is the only value made of it.
         let tick = Tick::start(unsafe { PhysicalTimer::new() }, TICK_MS);
+        // The device tree holds the firmware's random bytes, where it has any.
+        let tree = boot.chunks().find(|chunk| chunk.kind == sel4::kernel::boot_chunk::FDT);
+        let tree = tree.map_or(&[][..], |chunk| chunk.bytes);
+        let has_seed = tree.windows(8).any(|bytes| bytes == b"rng-seed");
+        let mut shared = Shared::new(&mut store, &boot, tree)?;
+        shared.stir(&tick.now_ms().to_le_bytes());
+        let restart = Topology::new(shared.bundle.file(root_task::topology::FILE).unwrap_or(&[])).restart();
         let mut pump = Self {
             boot,
             store,
+            shared,
             ticks: 0,
+            processes: heapless::Vec::new(),
+            others: heapless::Vec::new(),
+            init: Relay::default(),
+            console: Relay::default(),
+            restart,
+            ends: Ends { faults: endpoint, pump: notification },
+            bell,
+            has_seed,
+            is_ready: false,
             tick,
             timer,
             serial,
-            endpoint,
             editor: Editor::new(),
-            ends: Ends { faults: endpoint, pump: notification },
-            processes: heapless::Vec::new(),
         };
         while pump.ticks == 0 {
             let bits = notification.wait();
             pump.timer_came(bits)?;
         }
         Ok(pump)
-    }
-
-    /// Starts a program of the bundle as a process on a core; returns its number.
-    fn spawn(&mut self, name: &'static str, core: u64) -> Result<usize, Failed> {
-        let file = Bundle::new(process::bundle(&self.boot)?).file(name);
-        let file = file.ok_or(Failed::Process("a program is missing from the bundle"))?;
-        let program =
-            Program::read(file).map_err(|_| Failed::Process("a file of the bundle is no program"))?;
-        let number = self.processes.len();
-        let core = core.min(self.boot.cores() - 1);
-        let mut process = Process::new(&mut self.store, name, program, number as u64, core, self.ends)?;
-        process.start()?;
-        self.processes.push(process).map_err(|_| Failed::Process("too many processes"))?;
-        Ok(number)
-    }
-
-    /// Starts every other program of the bundle, on one core after the other.
-    pub(crate) fn start_servers(&mut self, output: &mut Output) -> Result<(), Failed> {
-        let bundle = Bundle::new(process::bundle(&self.boot)?);
-        for (name, _) in bundle.files().filter(|(name, _)| *name != SELF_TEST && !name.contains('.')) {
-            let core = self.processes.len() as u64 % self.boot.cores();
-            let number = self.spawn(name, core)?;
-            let process = &self.processes[number];
-            say!(output, "start {name} mem={} core={}", process.memory_kib(), process.core);
-        }
-        Ok(())
-    }
-
-    /// One exchange with a process of its own, on another core if there is one: shows that processes,
-    /// channels and wake-ups work.
-    pub(crate) fn self_test(&mut self, output: &mut Output) -> Result<(), Failed> {
-        let spoilt = |_| Failed::Process("pong spoilt its channel");
-        let number = self.spawn(SELF_TEST, 1)?;
-        say!(output, "ping 1");
-        self.processes[number].write(b"ping 1").map_err(spoilt)?;
-        let mut answer = [0; 16];
-        let last = self.ticks + PATIENCE;
-        while self.ticks < last {
-            let message = self.endpoint.receive();
-            self.serve(&message, output)?;
-            let count = self.processes[number].read(&mut answer).map_err(spoilt)?;
-            if &answer[..count] == b"pong 1" {
-                say!(output, "pong 1");
-                return Ok(());
-            }
-        }
-        Err(Failed::Process("pong does not answer"))
     }
 
     /// Milliseconds since the machine was reset.
@@ -143,74 +127,172 @@ impl Pump {
 
     /// Serves events for ever.
     pub(crate) fn run(mut self, mut output: Output) -> ! {
-        say!(output, "console ready boot_ms={}", self.now_ms());
-        let _ = output.write_str(PROMPT);
         loop {
-            let message = self.endpoint.receive();
-            if let Err(why) = self.serve(&message, &mut output) {
-                say!(output, "event {:#x}: {why}", message.badge);
-            }
-            if let Err(why) = self.hear(message.badge, &mut output) {
-                say!(output, "channel {:#x}: {why}", message.badge);
-            }
-            if output.take_interrupted() {
-                let _ = output.write_str(PROMPT);
-                let typed = core::str::from_utf8(self.editor.pending()).unwrap_or("");
-                let _ = output.write_str(typed);
+            self.turn(&mut output);
+        }
+    }
+
+    /// Waits for one event and serves it.
+    pub(crate) fn turn(&mut self, output: &mut Output) {
+        self.look(output);
+        let message = self.ends.faults.receive();
+        if let Err(why) = self.serve(&message, output) {
+            say!(output, "event {:#x}: {why}", message.badge);
+        }
+        self.hear(output);
+        if output.take_interrupted() {
+            self.prompt(output);
+        }
+    }
+
+    /// The prompt, and what is typed already.
+    pub(crate) fn prompt(&mut self, output: &mut Output) {
+        if self.is_ready {
+            let _ = output.write_str(PROMPT);
+            let typed = core::str::from_utf8(self.editor.pending()).unwrap_or("");
+            let _ = output.write_str(typed);
+        }
+    }
+
+    /// Does what time asks for, and sets the alarm for what it will ask for next.
+    fn look(&mut self, output: &mut Output) {
+        let now_ms = self.now_ms();
+        let lives = self.shared.lives();
+        // From here on everybody says aloud for when he wants to be woken; who has said it before is read
+        // below.
+        lives.look_ms.store(u64::MAX, Ordering::SeqCst);
+        let mut next_ms = now_ms + SLEEP_MS;
+        for number in 0..self.processes.len() {
+            let process = &mut self.processes[number];
+            match process.state {
+                State::Down => {}
+                State::Waiting(at_ms) if at_ms <= now_ms => {
+                    if let Err(why) = self.begin(number) {
+                        say!(output, "{}: {why}", self.processes[number].name);
+                    }
+                }
+                State::Waiting(at_ms) => next_ms = next_ms.min(at_ms),
+                State::Up => {
+                    let deadline_ms = process.report().deadline_ms.load(Ordering::SeqCst);
+                    if deadline_ms <= now_ms && deadline_ms != process.woken_ms {
+                        process.woken_ms = deadline_ms;
+                        process.wake();
+                    } else if deadline_ms > now_ms {
+                        next_ms = next_ms.min(deadline_ms);
+                    }
+                    let (sleeps, turns) = process.report().sleep();
+                    if sleeps || turns != process.seen.0 {
+                        process.seen = (turns, now_ms.max(1));
+                    } else if now_ms - process.seen.1 > STUCK_MS {
+                        say!(output, "fault {} cause=stuck", process.name);
+                        self.ended(number, "stuck", output);
+                    }
+                }
             }
         }
+        lives.look_ms.store(next_ms, Ordering::SeqCst);
+        self.tick.sleep_until(next_ms);
     }
 
     fn serve(&mut self, message: &Message, output: &mut Output) -> Result<(), Failed> {
         if message.badge & BADGE != 0 {
-            return self.faulted((message.badge & !BADGE) as usize, message, output);
+            self.faulted((message.badge & !BADGE) as usize, message, output);
+            return Ok(());
         }
         let bits = message.badge;
         self.timer_came(bits)?;
-        if bits & SERIAL != 0 {
-            self.typed(output);
-            output.acknowledge();
-            self.serial.acknowledge()?;
-        }
-        Ok(())
-    }
-
-    /// Takes what processes have sent. Nothing is spoken on these channels yet but the self-test; a process that
-    /// spoils its channel is started again with a new one.
-    fn hear(&mut self, badge: u64, output: &mut Output) -> Result<(), Failed> {
-        if badge & BADGE != 0 {
-            return Ok(());
+        if bits & SERIAL != 0 && self.is_ready {
+            self.read_line(output)?;
         }
         for number in 0..self.processes.len() {
-            if badge & CHANNEL_BIT << number == 0 {
-                continue;
-            }
-            let process = &mut self.processes[number];
-            if process.discard().is_err() {
-                say!(output, "fault {} cause=channel", process.name);
-                self.restart(number, output)?;
+            if bits & BIT << number != 0 {
+                self.reported(number, output);
             }
         }
         Ok(())
     }
 
-    /// Reports a process that cannot go on, and starts it again.
-    fn faulted(&mut self, number: usize, message: &Message, output: &mut Output) -> Result<(), Failed> {
-        let Some(process) = self.processes.get(number) else { return Ok(()) };
-        say!(output, "fault {} {}", process.name, Fault(message));
-        self.restart(number, output)
+    /// Takes what was typed. What comes before the console is ready waits for it.
+    pub(crate) fn read_line(&mut self, output: &mut Output) -> Result<(), Failed> {
+        self.typed(output);
+        output.acknowledge();
+        Ok(self.serial.acknowledge()?)
     }
 
-    /// Ends a process and starts it again, within bounds; the rest goes on.
-    pub(crate) fn restart(&mut self, number: usize, output: &mut Output) -> Result<(), Failed> {
+    /// A process may have said that another has spoilt its channel.
+    fn reported(&mut self, number: usize, output: &mut Output) {
+        if let Some(culprit) = self.processes[number].accused() {
+            self.spoilt(culprit as usize, output);
+        }
+    }
+
+    /// A process has spoilt a channel: it is reported and started again with new ones.
+    pub(crate) fn spoilt(&mut self, number: usize, output: &mut Output) {
+        let Some(process) = self.processes.get(number).filter(|process| process.state == State::Up) else {
+            return;
+        };
+        say!(output, "fault {} cause=channel", process.name);
+        self.ended(number, "channel", output);
+    }
+
+    /// A process cannot go on, or has ended.
+    fn faulted(&mut self, number: usize, message: &Message, output: &mut Output) {
+        let Some(process) = self.processes.get(number) else { return };
+        if let Some(status) = process.exit() {
+            let mut text = heapless::String::<32>::new();
+            let _ = write!(text, "exit status: {status}");
+            return self.ended(number, &text, output);
+        }
+        output.begin_line();
+        let _ = write!(output, "[root] fault {} {}", process.name, Fault(message));
+        let mut words = process.report().words().peekable();
+        if words.peek().is_some() {
+            let _ = output.write_str(" words=\"");
+            words.for_each(|c| {
+                let _ = output.write_char(if c == '"' { '\'' } else { c });
+            });
+            let _ = output.write_str("\"");
+        }
+        let _ = output.write_str("\n");
+        self.ended(number, "fault", output);
+    }
+
+    /// Stops a process, and has it started again where it is to be; the rest goes on.
+    pub(crate) fn ended(&mut self, number: usize, how: &str, output: &mut Output) {
         let now_ms = self.now_ms();
-        let Some(process) = self.processes.get_mut(number) else { return Ok(()) };
-        if process.restart(now_ms)? {
-            say!(output, "restart {} {} of {RESTARTS_MAX}", process.name, process.restarts);
-        } else {
-            say!(output, "down {}: restarted {RESTARTS_MAX} times within a minute", process.name);
+        let Some(process) = self.processes.get_mut(number) else { return };
+        if let Err(why) = process.stop(&self.shared) {
+            say!(output, "{}: {why}", process.name);
         }
+        let name = process.name;
+        if process.kind == Kind::Worker {
+            self.init.send(format_args!("ended {name} {how}\n"));
+        } else {
+            match process.restarts.ended(&self.restart, now_ms) {
+                Some(at_ms) => {
+                    process.state = State::Waiting(at_ms);
+                    say!(output, "restart {name} {} of {}", process.restarts.recent(), self.restart.deaths);
+                }
+                None => {
+                    let (deaths, window_s) = (self.restart.deaths, self.restart.window_ms / 1000);
+                    say!(output, "down {name}: restarted {deaths} times within {window_s} s");
+                }
+            }
+        }
+        self.wake_all();
+    }
+
+    /// Lets a process begin anew.
+    pub(crate) fn begin(&mut self, number: usize) -> Result<(), Failed> {
+        let now_ms = self.now_ms();
+        self.processes[number].start(&mut self.shared, now_ms)?;
+        self.wake_all();
         Ok(())
+    }
+
+    /// Everybody looks who lives.
+    fn wake_all(&self) {
+        self.processes.iter().filter(|process| process.state == State::Up).for_each(Process::wake);
     }
 
     fn typed(&mut self, output: &mut Output) {
@@ -227,19 +309,24 @@ impl Pump {
                 // The editor keeps the line until the next byte, and a verb may ask the pump for anything.
                 let editor = self.editor.clone();
                 verbs::serve(self, editor.line(), output);
-                let _ = output.write_str(PROMPT);
             }
         }
     }
 }
 
-/// Claims an interrupt line and has it set `bit`.
-fn claim(store: &mut Store, notification: Notification, line: u64, bit: u64) -> Result<Irq, Failed> {
+/// Another capability of a notification, which sets `bit`.
+fn badged(store: &mut Store, notification: Notification, bit: u64) -> Result<Notification, Failed> {
     let badged = store.slots.take(1)?;
     CNode::OWN.mint_from(badged, 64, CNode::OWN, notification.0, Rights::ALL, bit)?;
+    Ok(Notification(badged))
+}
+
+/// Claims an interrupt line and has it set `bit`.
+fn claim(store: &mut Store, notification: Notification, line: u64, bit: u64) -> Result<Irq, Failed> {
+    let badged = badged(store, notification, bit)?;
     let slot = store.slots.take(1)?;
     let irq = Irq::claim(line, false, 0, CNode::OWN, slot)?;
-    irq.notify(Notification(badged))?;
+    irq.notify(badged)?;
     irq.acknowledge()?;
     Ok(irq)
 }

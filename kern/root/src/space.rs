@@ -71,11 +71,6 @@ impl Store {
         Self { slots: Slots::new(empty.start, empty.end), ram, devices, device_at: DEVICES }
     }
 
-    /// A part of another store: these slots and this memory, and no devices.
-    pub(crate) fn part(slots: Slots, ram: Untypeds) -> Self {
-        Self { slots, ram, devices: Untypeds::new(), device_at: DEVICES }
-    }
-
     /// Makes one object; `size_bits` matters for CNodes and untypeds. Returns its slot.
     pub(crate) fn make(&mut self, kind: u64, size_bits: u64) -> Result<u64, Failed> {
         let bits = sel4::object_bits(kind, size_bits);
@@ -83,6 +78,24 @@ impl Store {
         let slot = self.slots.take(1)?;
         Untyped(untyped).retype(kind, size_bits, CNode::OWN, slot, 1)?;
         Ok(slot)
+    }
+
+    /// Makes `count` objects in slots in a row; returns the first.
+    pub(crate) fn make_many(&mut self, kind: u64, count: u64) -> Result<u64, Failed> {
+        let first = self.make(kind, 0)?;
+        for n in 1..count {
+            if self.make(kind, 0)? != first + n {
+                return Err(Spent::Slots.into());
+            }
+        }
+        Ok(first)
+    }
+
+    /// Another capability of the same object.
+    pub(crate) fn copy(&mut self, slot: u64) -> Result<u64, Failed> {
+        let copy = self.slots.take(1)?;
+        CNode::OWN.copy(copy, slot, Rights::READ_WRITE)?;
+        Ok(copy)
     }
 
     /// Maps a page, making the page tables that are missing.

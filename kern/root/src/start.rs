@@ -20,7 +20,7 @@ _start:
     .global __stack_guard
 __stack_guard:
     .space  0x1000
-    .space  0x40000
+    .space  0x80000
 __stack_end:
 "#
 );

@@ -1,88 +1,157 @@
-//! What the serial root console answers by itself: the verbs about this machine. The hive's verbs need the
-//! hive, and say so.
+//! What the serial root console answers by itself: the verbs about this machine. The hive's verbs are the
+//! console process's to answer.
 
 use core::fmt::Write as _;
+use core::sync::atomic::Ordering;
 
-use console::{Answer, Fault, HELP, RootVerb, Verb};
+use console::{Answer, Fault, RootVerb, Verb};
+use root_task::topology::Kind;
+use task::slots;
 
 use crate::output::Output;
+use crate::process::State;
 use crate::pump::Pump;
 
-/// Answers one line.
+/// Answers one line, or hands it on.
 pub(crate) fn serve(pump: &mut Pump, line: Result<&str, Fault>, output: &mut Output) {
     if line == Ok("") {
-        return;
+        return pump.prompt(output);
     }
     match Verb::of(line) {
-        Err(refused) => print(output, &refused.answer()),
-        Ok(Verb::Ping) => print(output, &Answer::pong()),
-        Ok(Verb::Help) => {
-            print(output, &Answer::ok("HELP"));
-            for line in HELP {
-                let _ = writeln!(output, "{line}");
+        Ok(Verb::Root(verb)) => root(pump, verb, output),
+        Ok(Verb::Kill { id }) if is_kept(pump, id) => kill(pump, id, output),
+        parsed => {
+            if let Ok(line) = line
+                && pump.console.is_up()
+                && pump.console.send(format_args!("{line}\n"))
+            {
+                pump.console.waiting += 1;
+                return pump.bell.signal();
             }
-            print(output, &Answer::end());
-        }
-        Ok(Verb::Root(verb)) => print(output, &root(pump, verb)),
-        Ok(Verb::Kill { id }) => kill(pump, id, output),
-        Ok(verb) => {
-            let answer = Answer::err(verb.name(), "busy").with("detail", "the hive is not up on this image");
-            print(output, &answer);
+            match parsed {
+                Err(refused) => print(output, &refused.answer()),
+                Ok(Verb::Ping) => print(output, &Answer::pong()),
+                Ok(verb) => {
+                    let detail = "the console's server does not run, or does not keep up";
+                    print(output, &Answer::err(verb.name(), "busy").with("detail", detail));
+                }
+            }
         }
     }
+    pump.prompt(output);
 }
 
 fn print(output: &mut Output, answer: &Answer) {
     let _ = writeln!(output, "{}", answer.as_str());
 }
 
-/// Ends a process of the image as a fault would. The answer comes before the effect.
-fn kill(pump: &mut Pump, name: &str, output: &mut Output) {
-    let Some(number) = pump.processes.iter().position(|process| process.name == name) else {
-        let answer =
-            Answer::err("KILL", "not-found").with("detail", "no process of this image has that name");
-        return print(output, &answer);
-    };
-    print(output, &Answer::ok("KILL").with("server", name));
-    if let Err(why) = pump.restart(number, output) {
-        let _ = writeln!(output, "[root] {name}: {why}");
-    }
+/// Whether that is a process that is started again when it ends.
+fn is_kept(pump: &Pump, name: &str) -> bool {
+    pump.processes.iter().any(|process| process.name == name && process.kind != Kind::Worker)
 }
 
-fn root(pump: &Pump, verb: RootVerb) -> Answer {
+/// Ends a process of the image as a fault would. The answer comes before the effect.
+fn kill(pump: &mut Pump, name: &str, output: &mut Output) {
+    let Some(number) = pump.processes.iter().position(|process| process.name == name) else { return };
+    if pump.processes[number].state != State::Up {
+        return print(output, &Answer::err("KILL", "busy").with("detail", "it does not run"));
+    }
+    print(output, &Answer::ok("KILL").with("server", name));
+    pump.ended(number, "killed", output);
+}
+
+fn root(pump: &mut Pump, verb: RootVerb, output: &mut Output) {
     let answer = Answer::ok(verb.name());
     let (boot, store) = (&pump.boot, &pump.store);
     match verb {
         RootVerb::BootInfo => {
             let extra = boot.chunks().map(|chunk| chunk.bytes.len() as u64).sum();
-            answer
+            let answer = answer
                 .with_number("cores", boot.cores())
                 .with_number("cnode_bits", boot.cnode_bits())
                 .with_number("untypeds", boot.untyped().count() as u64)
                 .with_number("extra_bytes", extra)
                 .with_number("up_ms", pump.now_ms())
+                .with("seed", if pump.has_seed { "firmware" } else { "counter" });
+            print(output, &answer);
         }
-        RootVerb::Caps => answer.with_number("free_slots", store.slots.left()),
+        RootVerb::Caps => {
+            print(output, &answer.with_number("free_slots", store.slots.left()));
+            caps(pump, output);
+            print(output, &Answer::end());
+        }
         RootVerb::Mem => {
+            let up = pump.processes.iter().map(|process| process.memory_kib());
             let answer = answer
                 .with_number("total_kib", store.ram.total() >> 10)
                 .with_number("free_kib", store.ram.free() >> 10)
-                .with_number("devices", store.devices.count() as u64);
-            let up = pump.processes.iter().filter(|process| process.is_up());
-            answer.with_number("processes_kib", up.map(|process| process.memory_kib()).sum())
+                .with_number("devices", store.devices.count() as u64)
+                .with_number("processes_kib", up.sum());
+            print(output, &answer);
+            for process in &pump.processes {
+                let report = process.report();
+                let kib =
+                    |bytes: &core::sync::atomic::AtomicU64| bytes.load(Ordering::Relaxed).div_ceil(1024);
+                let (used, peak) = (kib(&report.heap_used), kib(&report.heap_peak));
+                let (name, all, heap) = (process.name, process.memory_kib(), process.heap_kib());
+                let _ = writeln!(output, "{name} kib={all} heap_kib={heap} used_kib={used} peak_kib={peak}");
+            }
+            print(output, &Answer::end());
         }
         RootVerb::Smp => {
-            let mut answer = answer.with_number("cores", boot.cores()).with_number("ticks", pump.ticks);
+            print(output, &answer.with_number("cores", boot.cores()).with_number("ticks", pump.ticks));
             for process in &pump.processes {
-                answer = answer.with_number(process.name, process.core);
+                let state = match process.state {
+                    State::Up => "up",
+                    State::Waiting(_) => "waiting",
+                    State::Down => "down",
+                };
+                let (name, core) = (process.name, process.core);
+                let _ =
+                    writeln!(output, "{name} core={core} state={state} restarts={}", process.restarts.count);
             }
-            answer
+            print(output, &Answer::end());
         }
         RootVerb::NetStats => {
-            Answer::err(verb.name(), "unsupported").with("detail", "this image has no network")
+            let detail = "this image has no network";
+            print(output, &Answer::err(verb.name(), "unsupported").with("detail", detail));
         }
-        RootVerb::Reboot => {
-            Answer::err(verb.name(), "unsupported").with("detail", "the kernel passes no firmware calls on")
-        }
+        RootVerb::Reboot => reboot(pump, output),
     }
+}
+
+/// Every capability of every process. `fault`, `wait` and `root` are what all have; then the bells of its
+/// channels, by the name of who hears them. What was put into a slot is looked for there; where the kernel says
+/// nothing on its console about empty slots, all others are looked into as well.
+fn caps(pump: &mut Pump, output: &mut Output) {
+    let Ok(free) = pump.store.slots.take(1) else { return };
+    for process in &mut pump.processes {
+        let _ = write!(output, "{}", process.name);
+        let wires = process.wires().len() as u64;
+        for slot in 0..1 << slots::BITS {
+            let is_given = [slots::FAULT, slots::WAIT, slots::ROOT].contains(&slot)
+                || (slots::notify(0)..slots::notify(0) + wires).contains(&slot);
+            if !(is_given || !sel4::HAS_CONSOLE) || !process.has(slot, free) {
+                continue;
+            }
+            let _ = match slot {
+                slots::FAULT => output.write_str(" fault"),
+                slots::WAIT => output.write_str(" wait"),
+                slots::ROOT => output.write_str(" root"),
+                slot => match process.wires().get((slot - slots::notify(0)) as usize) {
+                    Some(wire) => write!(output, " {}", wire.peer.as_str()),
+                    None => write!(output, " unknown={slot}"),
+                },
+            };
+        }
+        let _ = output.write_str("\n");
+    }
+    pump.store.slots.give_back(free);
+}
+
+/// The kernel passes no firmware calls on, so the machine itself cannot be reset from here: every process is
+/// begun anew, with all its memory, which is what a reset would leave of the hive.
+fn reboot(pump: &mut Pump, output: &mut Output) {
+    print(output, &Answer::ok("REBOOT").with("scope", "hive"));
+    pump.begin_again(output);
 }

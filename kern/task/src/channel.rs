@@ -1,12 +1,10 @@
-//! A process's start, its channels, and its end.
-// The shared memory and the entry point are unsafe; both are here.
-#![allow(unsafe_code)]
+//! One end of a channel, as long as both processes live, and again when one has been started anew.
 
 use chan::ring::{Corrupt, Reader, Writer};
 use sel4::Notification;
 
-use crate::config::{Config, MAGIC};
-use crate::{RING_BYTES, Ring, place, slots};
+use crate::shared::Lives;
+use crate::{RING_BYTES, Ring};
 
 /// One end of a channel: a ring each way, and the other end's bell.
 #[derive(Debug)]
@@ -14,21 +12,61 @@ pub struct Channel {
     writer: Writer<'static, RING_BYTES>,
     reader: Reader<'static, RING_BYTES>,
     bell: Notification,
+    lives: &'static Lives,
+    own: u32,
+    peer: u32,
+    /// The conversation that this end has joined; 0: none yet.
+    joined: u32,
+    /// One that the other end has spoilt.
+    spoilt: u32,
 }
 
 impl Channel {
-    /// The end of a channel that writes to `out`, reads from `input`, and rings `bell`.
+    /// The end of process `own`, which writes to `out`, reads from `input`, and rings `bell` at `peer`.
     #[must_use]
-    pub fn new(out: &'static Ring, input: &'static Ring, bell: Notification) -> Self {
-        Self { writer: Writer::new(out), reader: Reader::new(input), bell }
+    pub fn new(
+        out: &'static Ring,
+        input: &'static Ring,
+        bell: Notification,
+        lives: &'static Lives,
+        own: u32,
+        peer: u32,
+    ) -> Self {
+        let (writer, reader) = (Writer::new(out), Reader::new(input));
+        Self { writer, reader, bell, lives, own, peer, joined: 0, spoilt: 0 }
     }
 
-    /// Writes what fits and wakes the other end.
+    /// The conversation that both ends are in, if they are: another number is another life of one of them.
+    /// Joins a new one, so it must be asked at every turn, and what is left of an old one is to be dropped.
+    pub fn conversation(&mut self) -> Option<u32> {
+        let now = self.lives.conversation(self.own, self.peer).filter(|now| *now != self.spoilt)?;
+        if self.joined != now {
+            self.joined = now;
+            self.writer.join(now);
+            self.reader.join(now);
+            self.bell.signal();
+        }
+        (self.writer.is_joined(now) && self.reader.is_joined(now)).then_some(now)
+    }
+
+    /// The number of the process at the other end.
+    #[must_use]
+    pub fn peer(&self) -> u32 {
+        self.peer
+    }
+
+    /// Whether the other end was found to have spoilt this conversation.
+    #[must_use]
+    pub fn is_spoilt(&self) -> bool {
+        self.spoilt != 0 && self.spoilt == self.joined
+    }
+
+    /// Writes what fits and wakes the other end. Only in a conversation.
     ///
     /// # Errors
-    /// If the other end spoilt its index.
+    /// If the other end spoilt its index: the conversation is over.
     pub fn write(&mut self, data: &[u8]) -> Result<usize, Corrupt> {
-        let count = self.writer.write(data)?;
+        let count = self.writer.write(data).inspect_err(|_| self.spoilt = self.joined)?;
         if count > 0 {
             self.bell.signal();
         }
@@ -40,95 +78,10 @@ impl Channel {
     /// # Errors
     /// As for [`Channel::write`].
     pub fn read(&mut self, out: &mut [u8]) -> Result<usize, Corrupt> {
-        let count = self.reader.read(out)?;
+        let count = self.reader.read(out).inspect_err(|_| self.spoilt = self.joined)?;
         if count > 0 {
             self.bell.signal();
         }
         Ok(count)
     }
-}
-
-/// All that a process has.
-#[derive(Debug)]
-pub struct Channels {
-    config: &'static Config,
-    starts: u64,
-    next: usize,
-}
-
-impl Channels {
-    /// The process's name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.config.name()
-    }
-
-    /// How often the process was started before, within the root task's memory of it.
-    #[must_use]
-    pub fn starts(&self) -> u64 {
-        self.starts
-    }
-
-    /// Sleeps until a channel has something; returns a set of bits, one a channel.
-    #[must_use]
-    pub fn wait(&self) -> u64 {
-        Notification(slots::WAIT).wait()
-    }
-}
-
-impl Iterator for Channels {
-    type Item = Channel;
-
-    /// The next channel, in the order of the topology.
-    fn next(&mut self) -> Option<Channel> {
-        let channel = self.next;
-        if channel >= (self.config.channels as usize).min(place::CHANNELS_MAX) {
-            return None;
-        }
-        self.next += 1;
-        // SAFETY: the root task mapped both rings there before it started the process, zeroed, for as long as
-        // the process lives; a ring is made of atomics, so the peer's writes are no data race.
-        let ring = |writes| unsafe { &*(place::ring(channel, writes) as *const Ring) };
-        Some(Channel::new(ring(true), ring(false), Notification(slots::notify(channel))))
-    }
-}
-
-/// What [`process!`] starts with.
-///
-/// # Safety
-/// Called once, first, in a process that the root task built, with its arguments.
-#[doc(hidden)]
-pub unsafe fn begin(config: *const Config, starts: u64) -> Channels {
-    // SAFETY: the caller's promise: the page is mapped read only and nobody writes to it any more.
-    let config = unsafe { &*config };
-    assert!(config.magic == MAGIC, "this root task builds processes of another version");
-    // SAFETY: the root task mapped the buffer's page and told the kernel of it.
-    unsafe { sel4::sys::set_ipc_buffer(place::IPC_BUFFER as *mut u64) };
-    Channels { config, starts, next: 0 }
-}
-
-/// Ends the process with a fault of its own, which the root task reports.
-pub fn fail() -> ! {
-    loop {
-        // SAFETY: an instruction that is defined to be undefined.
-        unsafe { core::arch::asm!("udf #0x636f") };
-    }
-}
-
-/// Makes `fn(Channels) -> !` the process's main function.
-#[macro_export]
-macro_rules! process {
-    ($main:path) => {
-        // SAFETY: the linker's entry point, whose name is this one's alone.
-        #[unsafe(no_mangle)]
-        extern "C" fn _start(config: *const $crate::config::Config, starts: u64) -> ! {
-            // SAFETY: this is the first code of the process, run once.
-            $main(unsafe { $crate::begin(config, starts) })
-        }
-
-        #[panic_handler]
-        fn panic(_: &core::panic::PanicInfo) -> ! {
-            $crate::fail()
-        }
-    };
 }

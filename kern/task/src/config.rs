@@ -1,9 +1,91 @@
 //! The configuration page: what the root task tells a process at its start.
 
+use crate::place::CHANNELS_MAX;
+
 /// Bytes of a name at most.
 pub const NAME_MAX: usize = 24;
+/// Bytes of a secret at most: a key of 64 hex digits and a newline, with room.
+pub const SECRET_MAX: usize = 256;
 /// Tells a configuration page from other memory, and its version.
-pub const MAGIC: u64 = 0x0001_6b73_6174_6f63;
+pub const MAGIC: u64 = 0x0002_6b73_6174_6f63;
+/// The root task's own number.
+pub const ROOT: u32 = 63;
+
+/// Text of at most `N` bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Text<const N: usize> {
+    length: u64,
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Text<N> {
+    /// `text`, cut to the bytes that there is room for.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let mut bytes = [0; N];
+        let mut length = text.len().min(N);
+        while !text.is_char_boundary(length) {
+            length -= 1;
+        }
+        bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+        Self { length: length as u64, bytes }
+    }
+
+    /// It.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let bytes = &self.bytes[..(self.length as usize).min(N)];
+        core::str::from_utf8(bytes).unwrap_or("?")
+    }
+}
+
+/// What a channel is for, seen from the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Role {
+    /// The other end asks, this one answers: 9P.
+    Serve = 0,
+    /// This end asks on its own account: 9P.
+    Ask = 1,
+    /// This end passes on what its clients ask: 9P, the door's.
+    Route = 2,
+    /// A client's stream to the door, at the door's end.
+    Admit = 3,
+    /// A client's stream to the door, at the client's end.
+    Enter = 4,
+    /// Lines, with the root task or with init.
+    Lines = 5,
+    /// Many clients' streams in frames (lib/chan's mux), at either end.
+    Many = 6,
+}
+
+impl Role {
+    /// The role that the word of a topology names, at the first end and at the second.
+    #[must_use]
+    pub fn of(word: &str) -> Option<[Self; 2]> {
+        Some(match word {
+            "ask" => [Self::Ask, Self::Serve],
+            "route" => [Self::Route, Self::Serve],
+            "enter" => [Self::Enter, Self::Admit],
+            "lines" => [Self::Lines, Self::Lines],
+            "many" => [Self::Many, Self::Many],
+            _ => return None,
+        })
+    }
+}
+
+/// One channel of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Wire {
+    /// Who is at the other end.
+    pub peer: Text<NAME_MAX>,
+    /// Its number.
+    pub number: u32,
+    /// What the channel is for.
+    pub role: Role,
+}
 
 /// The page's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,30 +93,48 @@ pub const MAGIC: u64 = 0x0001_6b73_6174_6f63;
 pub struct Config {
     /// [`MAGIC`].
     pub magic: u64,
-    /// How many channels are mapped.
-    pub channels: u64,
-    name_bytes: u64,
-    name: [u8; NAME_MAX],
+    /// The process's name.
+    pub name: Text<NAME_MAX>,
+    /// Its number.
+    pub number: u32,
+    /// How many of `wires` there are.
+    pub channels: u32,
+    /// Its channels.
+    pub wires: [Wire; CHANNELS_MAX],
+    /// Bytes of the manifest.
+    pub manifest_bytes: u64,
+    /// Where its heap begins, and where it ends.
+    pub heap: [u64; 2],
+    /// What nobody else knows: its randomness, another at each start.
+    pub seed: [u8; 32],
+    /// The name of its secret, and what that is.
+    pub secret_name: Text<NAME_MAX>,
+    /// See `secret_name`.
+    pub secret: Text<SECRET_MAX>,
 }
 
 impl Config {
-    /// A process called `name`, which is cut to [`NAME_MAX`] bytes, with so many channels.
+    /// A process called `name`, with nothing yet.
     #[must_use]
-    pub fn new(name: &str, channels: usize) -> Self {
-        let mut bytes = [0; NAME_MAX];
-        let mut length = name.len().min(NAME_MAX);
-        while !name.is_char_boundary(length) {
-            length -= 1;
+    pub fn new(name: &str, number: u32) -> Self {
+        Self {
+            magic: MAGIC,
+            name: Text::new(name),
+            number,
+            channels: 0,
+            wires: [Wire { peer: Text::new(""), number: ROOT, role: Role::Lines }; CHANNELS_MAX],
+            manifest_bytes: 0,
+            heap: [0; 2],
+            seed: [0; 32],
+            secret_name: Text::new(""),
+            secret: Text::new(""),
         }
-        bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
-        Self { magic: MAGIC, channels: channels as u64, name_bytes: length as u64, name: bytes }
     }
 
-    /// The process's name.
+    /// Its channels.
     #[must_use]
-    pub fn name(&self) -> &str {
-        let bytes = &self.name[..(self.name_bytes as usize).min(NAME_MAX)];
-        core::str::from_utf8(bytes).unwrap_or("?")
+    pub fn wires(&self) -> &[Wire] {
+        &self.wires[..(self.channels as usize).min(CHANNELS_MAX)]
     }
 }
 
@@ -45,7 +145,18 @@ mod tests {
     #[test]
     fn a_long_name_is_cut_between_letters() {
         let long = "a-name-of-twenty-three-\u{e9}\u{e9}";
-        assert_eq!(Config::new(long, 1).name(), "a-name-of-twenty-three-");
-        assert_eq!(Config::new("log", 2).name(), "log");
+        assert_eq!(Config::new(long, 1).name.as_str(), "a-name-of-twenty-three-");
+        assert_eq!(Config::new("log", 2).name.as_str(), "log");
+    }
+
+    #[test]
+    fn it_fits_its_page() {
+        assert!(size_of::<Config>() <= crate::place::PAGE as usize);
+    }
+
+    #[test]
+    fn both_ends_of_a_channel_have_a_role() {
+        assert_eq!(Role::of("enter"), Some([Role::Enter, Role::Admit]));
+        assert_eq!(Role::of("gossip"), None);
     }
 }

@@ -1,31 +1,47 @@
-//! Where things lie in a process's address space. Between any two of them is memory that is not mapped.
+//! Where things lie in a process's address space. Between any two of them is memory that it cannot write.
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
-/// The program, from here up to [`IMAGE_END`] at most.
-pub const IMAGE: u64 = 0x40_0000;
-/// Past the program.
-pub const IMAGE_END: u64 = 0x1000_0000;
+/// Bytes of a large page, of which programs and their memory are made.
+pub const LARGE: u64 = 2 << 20;
+/// The program's code, and what it only reads: one large page.
+pub const TEXT: u64 = 0x40_0000;
+/// What it writes: the stack, then its data, then the heap.
+pub const DATA: u64 = TEXT + LARGE;
+/// Bytes of the stack, which grows down towards memory that cannot be written.
+pub const STACK_BYTES: u64 = 256 << 10;
+/// The stack's end, and the first address of data.
+pub const STACK_END: u64 = DATA + STACK_BYTES;
+/// Most bytes of what a process writes.
+pub const DATA_MAX: u64 = 256 << 20;
 /// The configuration page, read only.
 pub const CONFIG: u64 = 0x5000_0000;
 /// The IPC buffer's page.
-pub const IPC_BUFFER: u64 = 0x5010_0000;
+pub const IPC_BUFFER: u64 = 0x5001_0000;
+/// The page on which the process tells the root task how it is.
+pub const REPORT: u64 = 0x5002_0000;
+/// The page that says who lives, read only, the same for all.
+pub const LIVES: u64 = 0x5003_0000;
+/// The manifest, read only, the same for all.
+pub const MANIFEST: u64 = 0x5004_0000;
+/// Most bytes of it.
+pub const MANIFEST_MAX: u64 = 64 << 10;
+/// The boot log, for init only.
+pub const STORY: u64 = 0x5006_0000;
+/// Most bytes of it.
+pub const STORY_MAX: u64 = 8 << 10;
 /// The first channel's rings.
 const CHANNELS: u64 = 0x6000_0000;
-/// The end of the stack, which grows down.
-pub const STACK_END: u64 = 0x7000_0000;
-/// Bytes of the stack.
-pub const STACK_BYTES: u64 = 64 << 10;
 
 /// Pages of one ring.
 pub const RING_PAGES: u64 = (size_of::<crate::Ring>() as u64).div_ceil(PAGE);
 /// Most channels of a process.
-pub const CHANNELS_MAX: usize = 8;
+pub const CHANNELS_MAX: usize = 32;
 
 /// Where a channel's ring lies: the one that the process `writes`, or the one it reads.
 #[must_use]
 pub const fn ring(channel: usize, writes: bool) -> u64 {
-    const STRIDE: u64 = 1 << 20;
+    const STRIDE: u64 = 32 << 10;
     CHANNELS + (2 * channel as u64 + !writes as u64) * STRIDE
 }
 
@@ -36,10 +52,14 @@ mod tests {
     #[test]
     fn nothing_lies_on_anything_else() {
         let mut ranges = vec![
-            (IMAGE, IMAGE_END),
+            (TEXT, TEXT + LARGE - 1),
+            (DATA, DATA + DATA_MAX),
             (CONFIG, CONFIG + PAGE),
             (IPC_BUFFER, IPC_BUFFER + PAGE),
-            (STACK_END - STACK_BYTES, STACK_END),
+            (REPORT, REPORT + PAGE),
+            (LIVES, LIVES + PAGE),
+            (MANIFEST, MANIFEST + MANIFEST_MAX),
+            (STORY, STORY + STORY_MAX),
         ];
         for channel in 0..CHANNELS_MAX {
             for writes in [true, false] {
@@ -51,5 +71,6 @@ mod tests {
         for pair in ranges.windows(2) {
             assert!(pair[0].1 < pair[1].0, "{pair:x?}");
         }
+        assert_eq!((TEXT % LARGE, CHANNELS % LARGE), (0, 0));
     }
 }

@@ -11,3 +11,14 @@ pub mod pass;
 pub mod ring;
 #[cfg(not(target_os = "none"))]
 pub mod unix;
+
+/// What a read or write that does not wait came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// So many bytes; of a read never 0.
+    Bytes(usize),
+    /// Nothing now.
+    Later,
+    /// Nothing ever again.
+    Ended,
+}

@@ -17,10 +17,21 @@ pub struct Ring<const N: usize> {
     bytes: [AtomicU8; N],
 }
 
-/// An index alone in its cache line.
+/// An index alone in its cache line, and the conversation that it counts in.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
-struct Line(AtomicU32);
+struct Line(AtomicU32, AtomicU32);
+
+impl Line {
+    const fn new() -> Self {
+        Self(AtomicU32::new(0), AtomicU32::new(0))
+    }
+
+    fn join(&self, conversation: u32) {
+        self.0.store(0, Ordering::Release);
+        self.1.store(conversation, Ordering::Release);
+    }
+}
 
 /// The peer published an index that cannot be: nothing more is to be believed of this ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,21 +58,11 @@ impl<const N: usize> Ring<N> {
     /// An empty ring.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            written: Line(AtomicU32::new(0)),
-            read: Line(AtomicU32::new(0)),
-            bytes: [const { AtomicU8::new(0) }; N],
-        }
+        Self { written: Line::new(), read: Line::new(), bytes: [const { AtomicU8::new(0) }; N] }
     }
 
     fn byte(&self, index: u32) -> &AtomicU8 {
         &self.bytes[(index & Self::MASK) as usize]
-    }
-
-    /// Empties the ring, for a new pair of ends. Both old ends must be gone.
-    pub fn reset(&self) {
-        self.written.0.store(0, Ordering::Release);
-        self.read.0.store(0, Ordering::Release);
     }
 }
 
@@ -79,6 +80,19 @@ impl<'a, const N: usize> Writer<'a, N> {
     #[must_use]
     pub const fn new(ring: &'a Ring<N>) -> Self {
         Self { ring, written: 0, read: 0 }
+    }
+
+    /// Begins to count anew, in a conversation of that number. Nothing may be written before the other end
+    /// has joined it too.
+    pub fn join(&mut self, conversation: u32) {
+        *self = Self::new(self.ring);
+        self.ring.written.join(conversation);
+    }
+
+    /// Whether the reader counts in that conversation.
+    #[must_use]
+    pub fn is_joined(&self, conversation: u32) -> bool {
+        self.ring.read.1.load(Ordering::Acquire) == conversation
     }
 
     /// Bytes that fit now.
@@ -124,6 +138,18 @@ impl<'a, const N: usize> Reader<'a, N> {
     #[must_use]
     pub const fn new(ring: &'a Ring<N>) -> Self {
         Self { ring, read: 0, written: 0 }
+    }
+
+    /// As [`Writer::join`].
+    pub fn join(&mut self, conversation: u32) {
+        *self = Self::new(self.ring);
+        self.ring.read.join(conversation);
+    }
+
+    /// Whether the writer counts in that conversation.
+    #[must_use]
+    pub fn is_joined(&self, conversation: u32) -> bool {
+        self.ring.written.1.load(Ordering::Acquire) == conversation
     }
 
     /// Bytes that wait.
@@ -188,6 +214,23 @@ mod tests {
         let mut out = [0; 4];
         assert_eq!(reader.read(&mut out), Ok(4));
         assert_eq!((&out, writer.room()), (b"abcd", Ok(4)));
+    }
+
+    #[test]
+    fn a_new_conversation_begins_when_both_ends_have_joined_it() {
+        let ring = Ring::<8>::new();
+        let (mut writer, mut reader) = (Writer::new(&ring), Reader::new(&ring));
+        assert_eq!(writer.write(b"abcd"), Ok(4));
+        assert_eq!(reader.read(&mut [0; 2]), Ok(2));
+        writer.join(2);
+        assert!(!writer.is_joined(2) && reader.is_joined(2));
+        reader.join(2);
+        assert!(writer.is_joined(2));
+        assert_eq!((writer.room(), reader.waiting()), (Ok(8), Ok(0)));
+        assert_eq!(writer.write(b"efghij"), Ok(6));
+        let mut out = [0; 8];
+        assert_eq!(reader.read(&mut out), Ok(6));
+        assert_eq!(&out[..6], b"efghij");
     }
 
     #[test]

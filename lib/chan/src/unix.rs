@@ -58,16 +58,7 @@ pub fn is_exhausted(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].into_iter().any(|e| errno == Some(e))
 }
 
-/// What a read or write of a stream that does not block came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moved {
-    /// So many bytes; of a read never 0.
-    Bytes(usize),
-    /// Nothing now.
-    Later,
-    /// Nothing ever again.
-    Ended,
-}
+pub use crate::Moved;
 
 /// Reads once.
 pub fn read(stream: &mut impl Read, buffer: &mut [u8]) -> Moved {

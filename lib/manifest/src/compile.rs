@@ -17,6 +17,7 @@ use crate::{Fingerprint, Listener, Manifest};
 
 mod check;
 mod client;
+mod image;
 pub mod keys;
 mod names;
 mod output;

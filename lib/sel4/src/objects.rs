@@ -96,6 +96,14 @@ impl CNode {
         invoke::c_node_copy(self.0, to, depth, source.0, from, DEPTH, rights.0)
     }
 
+    /// Copies a capability out of another table, of which `from` is a slot of `depth` bits.
+    ///
+    /// # Errors
+    /// As for [`CNode::copy`].
+    pub fn copy_out(self, to: u64, source: Self, from: u64, depth: u8) -> Result {
+        invoke::c_node_copy(self.0, to, DEPTH, source.0, from, depth, Rights::READ_WRITE.0)
+    }
+
     /// Copies with a badge, or with a guard for a CNode.
     ///
     /// # Errors

@@ -6,12 +6,13 @@ use crate::replay::{Range, Replay};
 use crate::secrets::Secrets;
 use crate::snapshots::Snapshots;
 use crate::view::{Chain, Decisions, is_decision};
+use core::cell::RefCell;
 use journal::{Entry, Fault, Health, Kind, Opened, PublicKeys, Real, Refused, Store, concealed, entries};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Now, Op, Request, Service, Token, Verdict};
+use rt::HashMap;
+use rt::prelude::*;
 use serde_json::value::RawValue;
-use std::cell::RefCell;
-use std::collections::HashMap;
 
 /// How long a disk that has refused is left alone.
 const HEAL_MS: u64 = 100;
@@ -155,7 +156,7 @@ impl Audit {
 
     /// Said when it begins, and when it is over.
     fn trouble(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.is_in_trouble, true) {
+        if !core::mem::replace(&mut self.is_in_trouble, true) {
             self.outbox.push(say(format!("audit takes no records: {why}")));
         }
     }
@@ -163,11 +164,11 @@ impl Audit {
     /// Makes durable what waits, and tells who waits.
     fn commit(&mut self) {
         let outcome = self.chain.store.commit();
-        let waiting = std::mem::take(&mut self.waiting);
-        let decided = std::mem::take(&mut self.decided);
+        let waiting = core::mem::take(&mut self.waiting);
+        let decided = core::mem::take(&mut self.decided);
         match outcome {
             Ok(()) => {
-                if std::mem::take(&mut self.is_in_trouble) {
+                if core::mem::take(&mut self.is_in_trouble) {
                     self.outbox.push(say("audit takes records again".into()));
                 }
                 for seq in decided {
@@ -295,7 +296,7 @@ impl Service for Audit {
 
     fn outbox(&mut self) -> Vec<Request> {
         self.outbox.extend(self.found.borrow_mut().drain(..).map(say));
-        std::mem::take(&mut self.outbox)
+        core::mem::take(&mut self.outbox)
     }
 
     fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
@@ -312,6 +313,6 @@ impl Service for Audit {
         if self.chain.store.is_pending() {
             self.commit();
         }
-        std::mem::take(&mut self.completions)
+        core::mem::take(&mut self.completions)
     }
 }

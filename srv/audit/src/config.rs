@@ -3,6 +3,7 @@
 use crate::fold::Folds;
 use crate::secrets::Secrets;
 use journal::{AuditKey, PublicKeys};
+use rt::prelude::*;
 use rt::{Boot, BootError};
 use std::fs;
 use std::path::PathBuf;

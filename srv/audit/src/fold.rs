@@ -1,10 +1,11 @@
 //! The hive's states, folded from records in a shadow that touches nothing live.
 
+use core::fmt::Write as _;
 use journal::{Entry, Kind, Record};
 use manifest::Manifest;
+use rt::prelude::*;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::fmt::Write as _;
 
 /// Bounds and defaults, from the manifest, and which states are live.
 #[derive(Clone)]

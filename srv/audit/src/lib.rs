@@ -2,7 +2,10 @@
 //! business, what a command means that of `lib/authority` and `lib/policy`.
 //! Guarantees: an append is acknowledged when it is on the disk, all of it or nothing; replay and
 //! snapshots touch nothing live and hold nobody up. Does not act on what it records.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
 
 mod audit;
 mod config;

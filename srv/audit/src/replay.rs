@@ -5,6 +5,7 @@ use crate::fold::{Folds, Part, Shadow};
 use crate::snapshots::{begin, fold};
 use journal::Store;
 use ninep::refusal::{Refusal, Word};
+use rt::prelude::*;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 

@@ -1,5 +1,6 @@
 //! Which commands the journal keeps as their sha256 only.
 
+use rt::prelude::*;
 /// Paths, `*` for one component.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Secrets(Vec<String>);

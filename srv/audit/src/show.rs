@@ -3,6 +3,7 @@
 use crate::audit::Audit;
 use journal::Verifier;
 use ninep::refusal::{Refusal, Word};
+use rt::prelude::*;
 use std::io;
 
 /// Bytes of records in one read of `from`.

@@ -4,6 +4,7 @@ use crate::audit::say;
 use crate::fold::{Folds, Shadow};
 use journal::{Record, Store};
 use ninep::srv::Request;
+use rt::prelude::*;
 
 /// Bytes of records folded in one slice: a few milliseconds.
 pub(crate) const SLICE_BYTES: usize = 256 << 10;

@@ -35,7 +35,7 @@ impl Stream for Chain {
 pub(crate) struct Decisions {
     pub(crate) ring: Ring,
     /// The seqs of those that the ring has had, as far as it still has them.
-    seqs: std::collections::VecDeque<(u64, u64)>,
+    seqs: alloc::collections::VecDeque<(u64, u64)>,
     /// One past the newest.
     next: u64,
 }
@@ -48,7 +48,7 @@ pub(crate) fn is_decision(kind: Kind) -> bool {
 impl Decisions {
     pub(crate) fn new(bytes: u64) -> Decisions {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        Decisions { ring: Ring::new(bytes), seqs: std::collections::VecDeque::new(), next: 0 }
+        Decisions { ring: Ring::new(bytes), seqs: alloc::collections::VecDeque::new(), next: 0 }
     }
 
     /// Adds the line of the record `seq`, its newline included.

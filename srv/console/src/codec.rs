@@ -1,11 +1,13 @@
 //! Lines of a connection: framed over TCP, with line ends on a socket of this machine.
 
 use console::{Editor, Fault, Framed, Framer, LINE_MAX, check_line, header};
+use rt::prelude::*;
 
 /// How lines travel.
 #[derive(Debug)]
 pub(crate) enum Codec {
     Lines(Editor),
+    #[cfg_attr(target_os = "none", expect(dead_code, reason = "the image has no TCP console yet"))]
     Frames(Framer<LINE_MAX>),
 }
 

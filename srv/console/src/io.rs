@@ -26,6 +26,14 @@ const ACCEPTS: usize = 64;
 /// How long nothing is accepted when the process has no more descriptors.
 const PAUSE_MS: u64 = 200;
 
+/// The whole server: its listeners and its loop.
+pub fn run() -> Result<(), BootError> {
+    let boot = Boot::from_args("console", std::env::args())?;
+    rt::alone()?;
+    let signals = Signals::new(&[15, 2]).map_err(|e| BootError(format!("signals: {e}")))?;
+    Loop::new(&boot)?.run(signals)
+}
+
 pub(crate) struct Loop {
     poll: Poll,
     host: Host<Report>,

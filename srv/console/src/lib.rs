@@ -2,20 +2,23 @@
 //! Guarantees: every connection is a session of its own at the door and sees what that sees; a slow
 //! reader, a flood of connections or of bad lines costs bounded memory and disturbs no other. Serves no
 //! files, and knows of none: what verbs do is lib/shell's.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+#[cfg(not(target_os = "none"))]
 mod client;
 mod codec;
+#[cfg(not(target_os = "none"))]
 mod io;
+#[cfg(not(target_os = "none"))]
 mod peers;
 mod report;
+#[cfg(target_os = "none")]
+mod sel4;
 
-use rt::{Boot, BootError, Signals};
-
-/// The whole server: its listeners and its loop.
-pub fn run() -> Result<(), BootError> {
-    let boot = Boot::from_args("console", std::env::args())?;
-    rt::alone()?;
-    let signals = Signals::new(&[15, 2]).map_err(|e| BootError(format!("signals: {e}")))?;
-    io::Loop::new(&boot)?.run(signals)
-}
+#[cfg(not(target_os = "none"))]
+pub use io::run;
+#[cfg(target_os = "none")]
+pub use sel4::run;

@@ -1,11 +1,7 @@
 //! The consoles' process.
-#![forbid(unsafe_code)]
+#![cfg_attr(target_os = "none", no_std, no_main)]
+// Without an operating system the entry point's name is exported, which counts as unsafe.
+#![cfg_attr(not(target_os = "none"), forbid(unsafe_code))]
+#![cfg_attr(target_os = "none", allow(unsafe_code))]
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    match consoled::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => rt::complain("consoled", &error),
-    }
-}
+rt::run!("consoled", consoled::run);

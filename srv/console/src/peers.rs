@@ -1,7 +1,8 @@
 //! What is held against each peer, by its address; bounded.
 
 use console::Throttle;
-use std::collections::HashMap;
+use rt::HashMap;
+use rt::prelude::*;
 use std::sync::{Arc, Mutex};
 
 /// Addresses that are remembered.

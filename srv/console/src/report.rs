@@ -2,6 +2,7 @@
 
 use ninep::refusal::Refusal;
 use ninep::srv::{Dir, Now, Records, Request, Service, Tree, Who};
+use rt::prelude::*;
 use shell::Event;
 
 /// Lines that wait for the log.

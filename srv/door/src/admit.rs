@@ -3,12 +3,13 @@
 use crate::door::Door;
 use crate::facts::State;
 use crate::session::{At, Fid, Held, Root};
+use alloc::rc::Rc;
+use core::cell::RefCell;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Op, Request};
 use ninep::wire::{NOFID, Qid};
 use ns::{Table, Vars, shard_label};
-use std::cell::RefCell;
-use std::rc::Rc;
+use rt::prelude::*;
 use ticket::{Bounds, Grant, Keys, Refused, Revocations, Role, Throttle, Token};
 
 /// Opens the stream to a server when the door first needs it; says whether it is open.
@@ -35,8 +36,8 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// What the manifest and the data directory say about tickets.
-    pub fn from_manifest(boot: &rt::Boot, dial: Dial) -> Result<Admission, rt::BootError> {
+    /// What the manifest says about tickets; `uid` is the user who runs the hive.
+    pub fn from_manifest(boot: &rt::Boot, uid: u32, dial: Dial) -> Result<Admission, rt::BootError> {
         let tickets = &boot.manifest.tickets;
         let mut keys = Keys::default();
         for (id, hex) in &tickets.keys {
@@ -56,7 +57,7 @@ impl Admission {
             throttle: Throttle::new(),
             revocations: Revocations::new(boot.manifest.queen.revocations as usize),
             is_loaded: false,
-            uid: rustix::process::geteuid().as_raw(),
+            uid,
             dial: Some(dial),
         })
     }

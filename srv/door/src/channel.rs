@@ -4,6 +4,7 @@
 use crate::session::SessionRef;
 use ninep::srv::Framer;
 use ninep::wire::{MSIZE_MAX, NOTAG, Tmsg, VERSION};
+use rt::prelude::*;
 use slab::Slab;
 
 /// Who waits for the reply to one tag of a channel.
@@ -12,7 +13,14 @@ pub(crate) enum Wait {
     /// A client: the reply goes on with the client's tag in place of ours.
     Client { session: SessionRef, tag: u16, fid: u32, kind: u8 },
     /// A client's walk within one server. `old` is what an in-place walk falls back to.
-    Walk { session: SessionRef, tag: u16, newfid: u32, names: u16, bfid: u32, old: Option<std::rc::Rc<str>> },
+    Walk {
+        session: SessionRef,
+        tag: u16,
+        newfid: u32,
+        names: u16,
+        bfid: u32,
+        old: Option<alloc::rc::Rc<str>>,
+    },
     /// The attach of one of a session's mounts.
     Attach { session: SessionRef, mount: u16, job: Option<usize> },
     /// A part of a job that has several.

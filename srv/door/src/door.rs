@@ -9,16 +9,17 @@ use crate::job::Job;
 use crate::request::Gate;
 use crate::seat::Seat;
 use crate::session::{At, Root, Rules, Session, SessionRef, revoked};
+use alloc::rc::Rc;
 use authority::Phase;
+use core::cell::RefCell;
 use manifest::{Manifest, Ninep};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{ConnId, Engine, Next, Now, Op, Records, Request, Tree};
 use ninep::wire::Rmsg;
 use ns::Table;
+use rt::HashMap;
+use rt::prelude::*;
 use slab::Slab;
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
 
 /// What became of a session's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub struct Door {
     pub(crate) spent: Vec<String>,
     /// Role name spaces without variables, shared by their sessions.
     pub(crate) tables: HashMap<String, Rc<Table>>,
-    pub(crate) namespaces: std::collections::BTreeMap<String, String>,
+    pub(crate) namespaces: alloc::collections::BTreeMap<String, String>,
     /// Sessions that have something to send.
     dirty: Vec<usize>,
     /// The connection to the engine of the door's own files, and their channel.
@@ -201,7 +202,7 @@ impl Door {
 
     /// Goes on with what had come before.
     pub fn client_turn(&mut self, slot: usize) -> Turn {
-        let mut input = std::mem::take(&mut self.sessions[slot].input);
+        let mut input = core::mem::take(&mut self.sessions[slot].input);
         let (used, turn) = self.frames(slot, &input);
         let Some(session) = self.sessions.get_mut(slot) else { return Turn::End };
         if used < input.len() {
@@ -275,7 +276,7 @@ impl Door {
 
     /// Takes back what a session has in flight and ends its fids and roots.
     pub(crate) fn drop_everything(&mut self, slot: usize) {
-        let inflight = std::mem::take(&mut self.sessions[slot].inflight);
+        let inflight = core::mem::take(&mut self.sessions[slot].inflight);
         for (tag, asked) in inflight {
             match asked {
                 crate::session::Asked::Channel { channel, tag } => self.abandon(slot, channel, tag),
@@ -285,14 +286,14 @@ impl Door {
         let fids: Vec<At> = self.sessions[slot].fids.reset().map(|(_, fid)| fid.at).collect();
         fids.iter().for_each(|at| self.end_at(at));
         let table = Rc::clone(&self.sessions[slot].table);
-        let roots = std::mem::take(&mut self.sessions[slot].roots);
+        let roots = core::mem::take(&mut self.sessions[slot].roots);
         for (root, entry) in roots.into_iter().zip(table.entries()) {
             let (Root::Ready { life, bfid, .. } | Root::Asked { life, bfid }) = root else { continue };
             let ns::Entry::Mount { server, .. } = entry else { continue };
             let Some(channel) = self.channel_of(server) else { continue };
             self.end_at(&At::Server { mount: 0, channel, life, bfid });
         }
-        for (_, channel, root) in std::mem::take(&mut self.sessions[slot].far) {
+        for (_, channel, root) in core::mem::take(&mut self.sessions[slot].far) {
             let (Root::Ready { life, bfid, .. } | Root::Asked { life, bfid }) = root else { continue };
             self.end_at(&At::Server { mount: 0, channel, life, bfid });
         }
@@ -328,6 +329,7 @@ impl Door {
     }
 
     /// Is this the hive's only door?
+    #[cfg_attr(target_os = "none", allow(dead_code, reason = "the image has one door"))]
     pub(crate) fn is_alone(&self) -> bool {
         self.seat.count == 1
     }
@@ -406,7 +408,7 @@ impl Door {
     /// Sessions with replies to send, each once.
     pub fn take_dirty(&mut self, into: &mut Vec<usize>) {
         into.clear();
-        std::mem::swap(into, &mut self.dirty);
+        core::mem::swap(into, &mut self.dirty);
         for slot in into.iter() {
             if let Some(session) = self.sessions.get_mut(*slot) {
                 session.is_dirty = false;
@@ -559,7 +561,7 @@ impl Door {
     }
 
     fn orders(&mut self) {
-        let orders = std::mem::take(&mut self.facts.borrow_mut().orders);
+        let orders = core::mem::take(&mut self.facts.borrow_mut().orders);
         for order in orders {
             match order {
                 Order::Revoke { id, reason } => self.revoke(&id, &reason),

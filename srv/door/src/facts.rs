@@ -1,14 +1,15 @@
 //! What the door knows about itself, shared with the files that show it: `/proc/9p`, `/proc/pressure`.
 
 use crate::far::{Counts, Far};
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use authority::Phase;
+use core::cell::RefCell;
+use core::fmt::Write;
 use ninep::refusal::Word;
 use ninep::srv::{Records, Request};
 use ns::Table;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::rc::Rc;
+use rt::prelude::*;
 use ticket::Accounts;
 
 /// Where a session is in its life (spec 2.3).

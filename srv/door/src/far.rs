@@ -4,11 +4,12 @@
 
 use crate::door::Door;
 use crate::facts::{Facts, State, WORDS};
+use alloc::collections::BTreeMap;
+use core::fmt::Write;
 use ninep::refusal::Refusal;
 use ninep::srv::{Op, Request};
 use ninep::wire::kind;
-use std::collections::BTreeMap;
-use std::fmt::Write;
+use rt::prelude::*;
 
 /// How long a reader waits for the other doors.
 const WAIT_MS: u64 = 1000;
@@ -61,7 +62,7 @@ impl Counts {
     }
 
     /// As one door tells another: a word and its numbers on a line.
-    pub(crate) fn tell(facts: &Facts, out: &mut String) -> std::fmt::Result {
+    pub(crate) fn tell(facts: &Facts, out: &mut String) -> core::fmt::Result {
         let it = Counts::all(facts);
         writeln!(out, "outstanding {}", it.outstanding)?;
         writeln!(out, "short {} {}", it.short_writes, it.short_retries)?;
@@ -100,8 +101,8 @@ impl Counts {
 fn line(
     out: &mut String,
     word: &str,
-    numbers: impl Iterator<Item = impl std::fmt::Display>,
-) -> std::fmt::Result {
+    numbers: impl Iterator<Item = impl core::fmt::Display>,
+) -> core::fmt::Result {
     out.write_str(word)?;
     numbers.into_iter().try_for_each(|number| write!(out, " {number}"))?;
     writeln!(out)
@@ -160,7 +161,7 @@ impl Facts {
         let Some(far) = id.checked_sub(COUNTS).and_then(|i| self.far.get_mut(i as usize)) else { return };
         far.is_asked = false;
         // An answer that comes too late is out of date.
-        let is_awaited = std::mem::take(&mut far.is_awaited);
+        let is_awaited = core::mem::take(&mut far.is_awaited);
         far.counts = answer
             .ok()
             .filter(|_| is_awaited)

@@ -4,12 +4,13 @@
 use crate::facts::{Facts, Order, Public, WORDS};
 use crate::far::{COUNTS, Counts};
 use crate::orders::order;
+use alloc::rc::Rc;
 use authority::Phase;
+use core::cell::RefCell;
+use core::fmt::Write;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, File, Now, Op, Request, Service, Tree};
-use std::cell::RefCell;
-use std::fmt::Write;
-use std::rc::Rc;
+use rt::prelude::*;
 
 /// The state behind the door's files: a view of the door. It asks the queen for the revoked tickets and
 /// the hive's state until she answers; tickets wait until then.
@@ -69,7 +70,7 @@ impl Service for Own {
     fn outbox(&mut self) -> Vec<Request> {
         let mut facts = self.facts.borrow_mut();
         let append = facts.records.append(APPEND, self.now);
-        let mut requests = std::mem::take(&mut facts.outbox);
+        let mut requests = core::mem::take(&mut facts.outbox);
         requests.extend(append);
         requests
     }
@@ -177,21 +178,21 @@ pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
         .internal("ctl", ctl)
 }
 
-fn line(wrote: std::fmt::Result) -> Result<(), Refusal> {
+fn line(wrote: core::fmt::Result) -> Result<(), Refusal> {
     wrote.map_err(|_| Word::Invalid.into())
 }
 
 /// Shows the session of the directory.
-fn show(own: &Own, call: &Call, f: impl FnOnce(&Public) -> std::fmt::Result) -> Result<(), Refusal> {
+fn show(own: &Own, call: &Call, f: impl FnOnce(&Public) -> core::fmt::Result) -> Result<(), Refusal> {
     view(own, call.key as u32, f)
 }
 
 /// Shows the session that asks.
-fn mine(own: &Own, call: &Call, f: impl FnOnce(&Public) -> std::fmt::Result) -> Result<(), Refusal> {
+fn mine(own: &Own, call: &Call, f: impl FnOnce(&Public) -> core::fmt::Result) -> Result<(), Refusal> {
     view(own, call.who.session, f)
 }
 
-fn view(own: &Own, id: u32, f: impl FnOnce(&Public) -> std::fmt::Result) -> Result<(), Refusal> {
+fn view(own: &Own, id: u32, f: impl FnOnce(&Public) -> core::fmt::Result) -> Result<(), Refusal> {
     let facts = own.facts.borrow();
     let session = facts.sessions.get(&id).ok_or(Word::NotFound)?;
     line(f(&session.borrow()))

@@ -3,9 +3,10 @@
 
 use crate::door::Door;
 use crate::session::{At, Fid, Rules};
+use alloc::rc::Rc;
 use manifest::{Fids, Overflow};
 use ninep::refusal::Refusal;
-use std::rc::Rc;
+use rt::prelude::*;
 
 /// The longest of these messages: a session's afids, one read, and a queue of replies are far below it.
 pub(crate) const LONGEST: usize = 4 << 20;
@@ -156,7 +157,7 @@ impl Door {
             msize: session.has_version.then_some(session.framer.msize),
             highest,
             out: session.out.split_off(session.sent),
-            input: std::mem::take(&mut session.input),
+            input: core::mem::take(&mut session.input),
         };
         self.disconnect(slot);
         handover

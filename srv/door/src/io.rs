@@ -27,6 +27,25 @@ const READ_BYTES: usize = 256 << 10;
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
 
+/// The whole server: admission from the manifest, the door, its loop.
+pub fn run() -> Result<(), BootError> {
+    let boot = Boot::from_args("door", std::env::args())?;
+    rt::alone()?;
+    let signals = Signals::new(&[15, 2]).map_err(|e| BootError(format!("signals: {e}")))?;
+    let opened = Opened::default();
+    let dial = dialler(boot.run.join("srv"), Rc::clone(&opened));
+    let uid = rustix::process::geteuid().as_raw();
+    let admission = crate::Admission::from_manifest(&boot, uid, dial)?;
+    let count = boot.manifest.server("door").map_or(1, |door| door.count);
+    let (next, reserve) = crate::links::numbers(&boot);
+    let seat = crate::Seat::new(boot.index, count, next, reserve);
+    let mut door = Door::new(&boot.manifest, seat, admission, rt::now());
+    let links = Rc::new(RefCell::new(Links::new(&boot.run, count, LINK)));
+    let reach = Rc::clone(&links);
+    door.reach = Some(Box::new(move |door| reach.borrow_mut().reach(door)));
+    Loop::new(&boot, door, opened, links)?.run(signals)
+}
+
 /// Streams that the door has opened and the loop does not yet know.
 pub(crate) type Opened = Rc<RefCell<Vec<(u16, UnixStream)>>>;
 

@@ -6,6 +6,7 @@ use crate::session::{Asked, SessionRef};
 use crate::walk::Walk;
 use ninep::refusal::Refusal;
 use ninep::wire::Qid;
+use rt::prelude::*;
 
 /// A part that has not been answered by then is taken to be absent, so that one silent server does not
 /// hide the others.
@@ -43,7 +44,7 @@ impl Door {
         let Some(it) = self.jobs.get_mut(job) else { return };
         it.left -= 1;
         let session = it.session;
-        match (std::mem::replace(&mut it.kind, Kind::Dropped), brought) {
+        match (core::mem::replace(&mut it.kind, Kind::Dropped), brought) {
             (Kind::Walk(mut walk), Brought::Walk(answer)) => {
                 self.walked(&mut walk, part, answer);
                 self.jobs[job].kind = Kind::Walk(walk);
@@ -67,7 +68,7 @@ impl Door {
     /// Answers the client with what there is.
     pub(crate) fn finish_job(&mut self, job: usize) {
         let (session, tag) = (self.jobs[job].session, self.jobs[job].tag);
-        let kind = std::mem::replace(&mut self.jobs[job].kind, Kind::Dropped);
+        let kind = core::mem::replace(&mut self.jobs[job].kind, Kind::Dropped);
         if self.jobs[job].left == 0 {
             self.jobs.remove(job);
         }
@@ -86,7 +87,7 @@ impl Door {
     pub(crate) fn abandon_job(&mut self, job: usize, tag: u16) {
         let Some(it) = self.jobs.get_mut(job) else { return };
         let session = it.session;
-        match std::mem::replace(&mut it.kind, Kind::Dropped) {
+        match core::mem::replace(&mut it.kind, Kind::Dropped) {
             Kind::Walk(walk) => self.abandon_walk(session.slot, walk),
             Kind::List(mut list) => {
                 list.forget(tag);

@@ -5,11 +5,12 @@ use crate::door::Door;
 use crate::job::{DEADLINE_MS, Job, Kind};
 use crate::request::{Outcome, bare, mounted};
 use crate::session::{Asked, At, Fid, Listed, Root, SessionRef, Sight, join};
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{Dirent, Names, QTDIR, Qid, READ_OVERHEAD, Rmsg, Tmsg};
 use ns::{Path, Resolved};
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use rt::prelude::*;
 
 /// `d_type` of dirent.h: unknown, directory, regular file.
 const DT_UNKNOWN: u8 = 0;

@@ -5,6 +5,7 @@ use crate::files::{Own, changed, known_servers, set};
 use authority::Phase;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Verdict};
+use rt::prelude::*;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

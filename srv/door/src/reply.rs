@@ -5,10 +5,11 @@ use crate::door::Door;
 use crate::job::Brought;
 use crate::request::mounted_path;
 use crate::session::{At, Root, SessionRef};
+use alloc::rc::Rc;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{HEADER, Next};
 use ninep::wire::{self, READ_OVERHEAD, Rmsg, kind};
-use std::rc::Rc;
+use rt::prelude::*;
 
 impl Door {
     /// Bytes have come from a server; returns how many are done with, or None where the server does
@@ -193,7 +194,7 @@ impl Door {
         if !is_there {
             // The fid has not come into being, or has not moved.
             path = match old {
-                Some(old) => it.fids.get_mut(newfid).ok().map(|fid| std::mem::replace(&mut fid.path, old)),
+                Some(old) => it.fids.get_mut(newfid).ok().map(|fid| core::mem::replace(&mut fid.path, old)),
                 None => it.fids.remove(newfid).ok().map(|fid| fid.path),
             };
         }

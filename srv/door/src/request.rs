@@ -4,13 +4,14 @@ use crate::channel::Wait;
 use crate::door::Door;
 use crate::facts::State;
 use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked, within};
+use alloc::rc::Rc;
 use authority::Phase;
 use manifest::Overflow;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{
     self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION, kind,
 };
-use std::rc::Rc;
+use rt::prelude::*;
 use ticket::Verb;
 
 /// `P9_GETATTR_BASIC` of 9P2000.L.

@@ -3,6 +3,7 @@
 //! and never comes again, not even after the door's death.
 
 use manifest::process_name;
+use rt::prelude::*;
 
 /// Numbers that are reserved at once: as often is the mark moved that the next life begins at.
 const BLOCK: u32 = 1024;

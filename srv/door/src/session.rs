@@ -1,13 +1,14 @@
 //! One client's session: its fids, its requests in flight, its name space, what its ticket leaves it.
 
 use crate::facts::{Public, State};
+use alloc::rc::Rc;
+use core::cell::RefCell;
 use manifest::{Fids as FidRule, Overflow};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Fids, Framer, Who};
 use ninep::wire::{MSIZE_MAX, Qid};
 use ns::Table;
-use std::cell::RefCell;
-use std::rc::Rc;
+use rt::prelude::*;
 use ticket::Meter;
 
 /// Names a session for as long as it lives: its slot, and its number, which never comes again.

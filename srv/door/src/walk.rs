@@ -6,10 +6,11 @@ use crate::door::Door;
 use crate::job::{Job, Kind};
 use crate::request::{Outcome, bare, mounted};
 use crate::session::{Asked, At, Fid, Root, SessionRef, Sight, join};
+use alloc::rc::Rc;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{Names, Qid, Qids, Rmsg, Tmsg};
 use ns::{Path, Resolved};
-use std::rc::Rc;
+use rt::prelude::*;
 
 /// A walk under way.
 pub(crate) struct Walk {
@@ -135,7 +136,7 @@ impl Door {
         let count = u16::from_le_bytes([frame[15], frame[16]]);
         let (target, old) = if newfid == fid {
             let it = self.sessions[slot].fids.get_mut(fid).map_err(|word| bare(word.into()))?;
-            let old = std::mem::replace(&mut it.path, Rc::clone(&path));
+            let old = core::mem::replace(&mut it.path, Rc::clone(&path));
             it.is_ro = is_ro;
             it.merges = merges;
             (bfid, Some(old))
@@ -222,8 +223,8 @@ impl Door {
         let session = &mut self.sessions[slot];
         let old = if newfid == fid {
             let it = session.fids.get_mut(fid).map_err(|word| bare(word.into()))?;
-            let path = std::mem::replace(&mut it.path, Rc::clone(&path));
-            let at = std::mem::replace(&mut it.at, end);
+            let path = core::mem::replace(&mut it.path, Rc::clone(&path));
+            let at = core::mem::replace(&mut it.at, end);
             let was = (path, at, it.is_ro, it.merges);
             it.is_ro = is_ro;
             it.merges = merges;
@@ -314,7 +315,7 @@ impl Door {
                 _ => false,
             });
             if is_own && let Ok(it) = self.sessions[slot].fids.get_mut(walk.newfid) {
-                let target = std::mem::replace(&mut it.at, At::Synthetic);
+                let target = core::mem::replace(&mut it.at, At::Synthetic);
                 it.is_ro = true;
                 it.merges = true;
                 if let At::Server { channel, life, bfid, .. } = target
@@ -386,7 +387,7 @@ impl Door {
                 it.path = path;
                 it.is_ro = is_ro;
                 it.merges = merges;
-                let target = std::mem::replace(&mut it.at, at);
+                let target = core::mem::replace(&mut it.at, at);
                 self.end_at(&target);
             }
         }

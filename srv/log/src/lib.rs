@@ -1,11 +1,15 @@
 //! logfs: append-only streams under `/log`, one bounded ring each.
 //! Guarantees: a record acknowledged is readable until the ring laps it; lines of the hive's own
 //! servers carry the time. Keeps nothing on disk.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
 
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, Service, Tree};
 use ring::{Ring, Stream};
+use rt::prelude::*;
 
 /// The streams.
 pub struct Log {

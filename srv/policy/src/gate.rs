@@ -2,12 +2,13 @@
 //! that is in the journal.
 
 use crate::server::Policy;
+use core::fmt::Write as _;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Now, Token, Verdict};
 use policy::{Command, Consume, Gate, Refuse, System};
+use rt::HashMap;
+use rt::prelude::*;
 use serde::Deserialize;
-use std::collections::HashMap;
-use std::fmt::Write as _;
 
 /// How long a question waits for the journal.
 const WAIT_MS: u64 = 3000;
@@ -116,7 +117,7 @@ impl Policy {
     }
 
     fn release(&mut self) {
-        for (token, questions, _) in std::mem::take(&mut self.questions.held) {
+        for (token, questions, _) in core::mem::take(&mut self.questions.held) {
             match self.decide(token, questions) {
                 Verdict::Later => {}
                 verdict => self.completions.push((token, verdict)),

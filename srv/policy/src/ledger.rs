@@ -7,6 +7,7 @@ use ninep::srv::{Entry, Ledger, Mark, Now, Request, Staged, Token, Verdict};
 use policy::{
     ACTIONS, Apply, Choice, Command, Consume, POLICY, PolicyCtl, Refuse, SYSTEM, State, System, Wish,
 };
+use rt::prelude::*;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -110,7 +111,7 @@ impl Ledger for Policy {
     }
 
     fn reported(&mut self) -> Vec<Command> {
-        std::mem::take(&mut self.reported)
+        core::mem::take(&mut self.reported)
     }
 
     fn kind(command: &Command) -> &'static str {

@@ -2,7 +2,10 @@
 //! `lib/policy`'s business; here they are asked and kept.
 //! Guarantees: an approval is consumed, durably, before its write takes effect, and never twice; after a
 //! restart the rules and approvals are what the journal says. Keeps nothing on disk itself.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
 
 mod config;
 mod gate;

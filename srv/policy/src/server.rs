@@ -2,10 +2,11 @@
 
 use crate::config::Config;
 use crate::gate::Questions;
+use alloc::collections::VecDeque;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Now, Request, Service, Token, Verdict};
 use policy::{Command, POLICY, PolicyCtl, SYSTEM, State, System, parse};
-use std::collections::VecDeque;
+use rt::prelude::*;
 
 /// Sessions whose request for a preflight is kept.
 const REQUESTS_MAX: usize = 64;
@@ -102,10 +103,10 @@ impl Service for Policy {
     }
 
     fn outbox(&mut self) -> Vec<Request> {
-        std::mem::take(&mut self.outbox)
+        core::mem::take(&mut self.outbox)
     }
 
     fn completions(&mut self) -> Vec<(Token, Verdict)> {
-        std::mem::take(&mut self.completions)
+        core::mem::take(&mut self.completions)
     }
 }

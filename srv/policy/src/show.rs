@@ -1,14 +1,15 @@
 //! What policy's files say: one function a file.
 
 use crate::server::Policy;
+use core::fmt::Write;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::Call;
 use policy::{Decision, Rule, digest};
-use std::fmt::Write;
+use rt::prelude::*;
 
 type Shown = Result<(), Refusal>;
 
-fn wrote(result: std::fmt::Result) -> Shown {
+fn wrote(result: core::fmt::Result) -> Shown {
     result.map_err(|_| Word::Invalid.into())
 }
 

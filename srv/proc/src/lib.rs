@@ -1,11 +1,15 @@
 //! procfs: facts of this boot: `/proc/boot`, `/proc/version`, `/proc/tests`.
 //! Guarantees: what it says was true when the hive started, and stays as it was said. Keeps nothing.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+use core::fmt::Write;
 use manifest::Manifest;
 use ninep::refusal::Refusal;
 use ninep::srv::{Dir, Now, Op, Request, Service, Tree};
-use std::fmt::Write;
+use rt::prelude::*;
 
 /// The facts.
 pub struct Facts {
@@ -58,7 +62,7 @@ fn say(out: &mut String, text: &str) -> Result<(), Refusal> {
 impl Facts {
     fn new(manifest: &Manifest) -> Facts {
         let fingerprint = manifest.fingerprint();
-        let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        let word = |value: &dyn core::fmt::Debug| format!("{value:?}").to_lowercase();
         let version = format!(
             "cohesix {} manifest={fingerprint} profile={} target={}\n",
             env!("CARGO_PKG_VERSION"),

@@ -1,7 +1,8 @@
 //! What the queen's manifest says.
 
 use ninep::srv::Journal;
-use std::collections::HashMap;
+use rt::HashMap;
+use rt::prelude::*;
 
 /// What the queen's manifest says.
 pub struct Config {
@@ -35,7 +36,7 @@ impl Config {
             authority: fold(manifest, journal.audit.is_some()),
             journal,
             ctl_line_bytes: manifest.queen.ctl_line_bytes as usize,
-            door: format!("unix!{}", boot.run.join("door").display()),
+            door: boot.door(),
             programs: manifest.workers.programs.clone().into_iter().collect(),
             frame_schema: manifest.telemetry.frame_schema,
             has_telemetry: manifest.server("telemetry").is_some(),

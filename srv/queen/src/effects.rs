@@ -7,6 +7,7 @@ use authority::{Effect, End, Phase, Worker};
 use manifest::FrameSchema;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Op, Request, Verdict};
+use rt::prelude::*;
 
 /// A worker that has had its ticks keeps its directory for this long, so that a reader who follows it
 /// sees the last record.
@@ -111,7 +112,7 @@ impl Queen {
         let mut lines = String::new();
         for (ticket, reason) in self.state.revoked() {
             if lines.len() > WRITE_BYTES {
-                orders.push(to_door(std::mem::take(&mut lines)));
+                orders.push(to_door(core::mem::take(&mut lines)));
             }
             if !lines.is_empty() {
                 lines.push('\n');
@@ -139,7 +140,7 @@ impl Queen {
             matches!(why.word, Word::Busy | Word::Quota) && self.now.mono_ms < flow.until_ms
         };
         if !has_ended && flow.failed.take_if(is_passing).is_some() {
-            flow.stages.push_front(std::mem::take(&mut flow.out));
+            flow.stages.push_front(core::mem::take(&mut flow.out));
             self.again.push_back((self.now.mono_ms + START_AGAIN_MS, id));
             return;
         }

@@ -1,8 +1,9 @@
 //! A command's effects on their way: requests to other servers, stage after stage.
 
+use alloc::collections::VecDeque;
 use ninep::refusal::Refusal;
 use ninep::srv::{Op, Request, Token};
-use std::collections::VecDeque;
+use rt::prelude::*;
 
 /// What happens when all is done, or something failed.
 pub(crate) struct Flow {

@@ -6,6 +6,7 @@ use crate::queen::Queen;
 use authority::{Action, Command, Ctl, SYSTEM, State};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Entry, Ledger, Mark, Now, Request, Staged, Token, Verdict, Who};
+use rt::prelude::*;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -140,7 +141,7 @@ impl Ledger for Queen {
     }
 
     fn reported(&mut self) -> Vec<Command> {
-        std::mem::take(&mut self.reported)
+        core::mem::take(&mut self.reported)
     }
 
     fn system_path(&self) -> &'static str {

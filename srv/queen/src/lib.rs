@@ -2,7 +2,10 @@
 //! `lib/authority`'s business, who carries it out is said here.
 //! Guarantees: a command is acknowledged when it is in the journal and its effects are there; a refused
 //! one has none; after a restart the queen is what the journal says. Keeps nothing on disk herself.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
 
 mod config;
 mod effects;

@@ -1,15 +1,16 @@
 //! Tickets for the workers that the queen spawns.
 
 use authority::Worker;
-use std::fs;
+use rt::prelude::*;
 use ticket::{Bounds, Budget, Claims, IssuerKey, Quota, Role};
+use zeroize::Zeroizing;
 
 /// The issuer's key, and where randomness comes from.
 pub struct Minter {
     key: IssuerKey,
     hive: String,
     bounds: Bounds,
-    entropy: fn(&mut [u8]) -> std::io::Result<()>,
+    entropy: fn(&mut [u8]) -> Result<(), String>,
 }
 
 impl Minter {
@@ -18,11 +19,7 @@ impl Minter {
         let tickets = &boot.manifest.tickets;
         let reference = tickets.issuer.as_deref().unwrap_or("file:issuer.key");
         let said = |what: String| rt::BootError(format!("tickets.issuer {reference}: {what}"));
-        let text = match (reference.strip_prefix("file:"), reference.strip_prefix("env:")) {
-            (Some(path), _) => fs::read_to_string(boot.data.join(path)).map_err(|e| said(e.to_string()))?,
-            (_, Some(name)) => std::env::var(name).map_err(|e| said(e.to_string()))?,
-            _ => return Err(said("file:PATH or env:NAME is wanted".into())),
-        };
+        let text = Zeroizing::new(boot.secret("tickets.issuer", reference)?);
         let key = IssuerKey::from_hex(text.trim()).map_err(|e| said(e.to_string()))?;
         let bounds = Bounds {
             max_scopes: tickets.max_scopes as usize,
@@ -32,7 +29,12 @@ impl Minter {
             cursor_resumes: u64::from(tickets.cursor_resumes),
             cursor_advances: u64::from(tickets.cursor_advances),
         };
-        Ok(Minter { key, hive: boot.manifest.hive.name.clone(), bounds, entropy: rt::entropy })
+        Ok(Minter {
+            key,
+            hive: boot.manifest.hive.name.clone(),
+            bounds,
+            entropy: |out| rt::entropy(out).map_err(|error| error.to_string()),
+        })
     }
 
     /// One with a key that everybody knows.
@@ -57,10 +59,10 @@ impl Minter {
     /// The ticket that lets a worker in.
     pub(crate) fn ticket(&self, worker: &Worker) -> Result<String, String> {
         let mut seed = [0; 32];
-        (self.entropy)(&mut seed).map_err(|error| error.to_string())?;
+        (self.entropy)(&mut seed)?;
         let mut id = [0; 16];
         for (byte, hex) in id.iter_mut().zip(worker.ticket.as_bytes().chunks_exact(2)) {
-            let hex = std::str::from_utf8(hex).map_err(|error| error.to_string())?;
+            let hex = core::str::from_utf8(hex).map_err(|error| error.to_string())?;
             *byte = u8::from_str_radix(hex, 16).map_err(|error| error.to_string())?;
         }
         let role: Role = worker.kind.role().parse().map_err(|_| format!("{} has no role", worker.id))?;

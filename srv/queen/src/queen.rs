@@ -3,10 +3,12 @@
 use crate::config::Config;
 use crate::flow::Flow;
 use crate::mint::Minter;
+use alloc::collections::VecDeque;
 use authority::{Command, State};
 use ninep::refusal::Refusal;
 use ninep::srv::{Now, Request, Token, Verdict};
-use std::collections::{HashMap, VecDeque};
+use rt::HashMap;
+use rt::prelude::*;
 
 /// What a reply is for.
 pub(crate) enum Purpose {

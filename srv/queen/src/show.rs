@@ -3,13 +3,14 @@
 use crate::queen::Queen;
 use crate::queen::json;
 use authority::{ExportJob, Job, Lease, Preemption, Quoted, Window, Worker};
+use core::fmt::Write;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::Call;
-use std::fmt::Write;
+use rt::prelude::*;
 
 type Shown = Result<(), Refusal>;
 
-fn wrote(result: std::fmt::Result) -> Shown {
+fn wrote(result: core::fmt::Result) -> Shown {
     result.map_err(|_| Word::Invalid.into())
 }
 

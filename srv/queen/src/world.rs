@@ -6,8 +6,9 @@ use crate::queen::{Purpose, Queen, refuse};
 use authority::{Action, Boot, Command, End, Ended, SYSTEM, Servers, Settings, System};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Now, Request, Service, Token, Verdict};
+use rt::HashMap;
+use rt::prelude::*;
 use serde::Deserialize;
-use std::collections::HashMap;
 
 /// How often servers are looked at, and what workers have left, while there are workers: without them
 /// the queen sleeps until somebody has something to report.
@@ -229,11 +230,11 @@ impl Service for Queen {
     }
 
     fn outbox(&mut self) -> Vec<Request> {
-        std::mem::take(&mut self.outbox)
+        core::mem::take(&mut self.outbox)
     }
 
     fn completions(&mut self) -> Vec<(Token, Verdict)> {
-        std::mem::take(&mut self.completions)
+        core::mem::take(&mut self.completions)
     }
 
     fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {

@@ -5,6 +5,7 @@ use crate::Trace;
 use json::Value;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Entry, Ledger, Mark, Now, Staged, Token, Verdict, mark_of};
+use rt::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The hive's path of the file.

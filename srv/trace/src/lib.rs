@@ -1,17 +1,21 @@
 //! tracefs: what servers tell of their inside, as far as somebody has asked for it.
 //! Guarantees: `events` has a contiguous sequence, each ring is bounded; a filter is in the journal before
 //! it reaches every server, also one that starts later. Keeps nothing on disk.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
 
 mod ledger;
 mod rings;
 
+use alloc::collections::BTreeMap;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, File, Journal, Now, Op, Request, Service, Tree, Verdict};
 use ring::Stream;
 pub use rings::{Event, Rings};
+use rt::prelude::*;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// What the manifest says.
 pub struct Config {
@@ -140,7 +144,7 @@ impl Service for Trace {
     }
 
     fn outbox(&mut self) -> Vec<Request> {
-        std::mem::take(&mut self.outbox)
+        core::mem::take(&mut self.outbox)
     }
 
     fn reply(&mut self, id: u64, _: Result<Vec<u8>, Refusal>, _: Now) {

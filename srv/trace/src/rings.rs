@@ -1,7 +1,8 @@
 //! The rings: all events, and those of each task. Has never heard of 9P.
 
+use core::fmt::Write;
 use ring::{Ring, Stream};
-use std::fmt::Write;
+use rt::prelude::*;
 
 /// What servers and the time say of an event.
 #[derive(Debug, Clone, Copy)]

@@ -1,9 +1,10 @@
 //! What has been taken, for `/proc/ingest`: exact counts since the process began, and the times of what
 //! has come since the last report.
 
+use alloc::collections::BTreeMap;
 use ninep::srv::{Now, Op, Request};
+use rt::prelude::*;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// Between a record and the report that counts it.
 const REPORT_MS: u64 = 250;
@@ -67,7 +68,7 @@ impl Counts {
     pub(crate) fn report(&mut self, id: u64, from: &str, now: Now) -> Option<Request> {
         self.report_at().filter(|at| *at <= now.mono_ms)?;
         self.report_at = None;
-        let times = std::mem::take(&mut self.times);
+        let times = core::mem::take(&mut self.times);
         let said = Said {
             from,
             life: self.life,

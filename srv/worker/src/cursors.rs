@@ -1,13 +1,16 @@
 //! What consumers have handled of each worker's records. Where it is to outlive the process, every change
 //! is a line of one file before it is acknowledged; the file is written anew when most of it is history.
 
+#[cfg(not(target_os = "none"))]
+mod kept;
+
+use alloc::collections::BTreeMap;
+#[cfg(not(target_os = "none"))]
+use kept::Kept;
 use ninep::refusal::{Refusal, Word};
+use rt::HashMap;
+use rt::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
 
 /// Consumers of one worker that are remembered.
 pub const CONSUMERS_MAX: usize = 16;
@@ -28,11 +31,28 @@ pub struct Cursors {
     kept: Option<Kept>,
 }
 
+/// Without a disk nothing outlives the process.
+#[cfg(target_os = "none")]
 #[derive(Debug)]
-struct Kept {
-    path: PathBuf,
-    file: File,
-    lines: usize,
+enum Kept {}
+
+#[cfg(target_os = "none")]
+impl Kept {
+    fn sync(&self) -> Result<(), Refusal> {
+        match *self {}
+    }
+
+    fn push(&mut self, _: &str) -> Result<(), Refusal> {
+        match *self {}
+    }
+
+    fn lines(&self) -> usize {
+        match *self {}
+    }
+
+    fn rewritten(&self, _: &str, _: usize) -> Result<Kept, Refusal> {
+        match *self {}
+    }
 }
 
 /// A line of the file; without `handled` the worker is gone.
@@ -59,23 +79,15 @@ impl Cursors {
         Cursors::default()
     }
 
-    /// Those of `dir/cursors`, and how many lines there were not readable. A last line that was torn is
-    /// none: nobody was told that it was taken.
-    pub fn open(dir: &Path) -> io::Result<(Cursors, usize)> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let path = dir.join("cursors");
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let (mut cursors, mut unread) = (Cursors::new(), 0);
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        for line in String::from_utf8_lossy(&text[..whole]).lines() {
+    /// Takes the lines of the file; says how many are not readable.
+    #[cfg(not(target_os = "none"))]
+    fn take(&mut self, text: &str) -> usize {
+        let mut unread = 0;
+        for line in text.lines() {
             match json::from_str(line) {
-                Ok(Line { worker, handled: None, .. }) => drop(cursors.of.remove(&worker)),
+                Ok(Line { worker, handled: None, .. }) => drop(self.of.remove(&worker)),
                 Ok(Line { worker, consumer, handled: Some(handled) }) => {
-                    let of = cursors.of.entry(worker).or_default();
+                    let of = self.of.entry(worker).or_default();
                     if of.len() < CONSUMERS_MAX || of.contains_key(&consumer) {
                         of.insert(consumer, Cursor { handled, is_told: false });
                     }
@@ -83,8 +95,19 @@ impl Cursors {
                 Err(_) => unread += 1,
             }
         }
-        cursors.kept = Some(cursors.rewritten(path)?);
-        Ok((cursors, unread))
+        unread
+    }
+
+    /// The lines that say what is live, and how many they are.
+    fn text(&self) -> (String, usize) {
+        let (mut text, mut lines) = (String::new(), 0);
+        for (worker, of) in &self.of {
+            for (consumer, cursor) in of {
+                text.push_str(&Line::text(worker, consumer, Some(cursor.handled)));
+                lines += 1;
+            }
+        }
+        (text, lines)
     }
 
     /// What the consumer has handled.
@@ -122,7 +145,7 @@ impl Cursors {
     /// Notes that the ring has passed a cursor; says whether that is news.
     pub fn tell(&mut self, worker: &str, consumer: &str) -> bool {
         let cursor = self.of.get_mut(worker).and_then(|of| of.get_mut(consumer));
-        cursor.is_some_and(|cursor| !std::mem::replace(&mut cursor.is_told, true))
+        cursor.is_some_and(|cursor| !core::mem::replace(&mut cursor.is_told, true))
     }
 
     /// The worker is gone.
@@ -141,52 +164,29 @@ impl Cursors {
 
     /// What was acknowledged outlives the machine too.
     pub fn sync(&self) -> Result<(), Refusal> {
-        self.kept.as_ref().map_or(Ok(()), |kept| kept.file.sync_data()).map_err(|error| failed(&error))
+        self.kept.as_ref().map_or(Ok(()), Kept::sync)
     }
 
     fn keep(&mut self, line: &str) -> Result<(), Refusal> {
-        let Some(kept) = &mut self.kept else { return Ok(()) };
-        kept.file.write_all(line.as_bytes()).map_err(|error| failed(&error))?;
-        kept.lines += 1;
-        Ok(())
+        self.kept.as_mut().map_or(Ok(()), |kept| kept.push(line))
     }
 
     fn shrink(&mut self) -> Result<(), Refusal> {
         let live: usize = self.of.values().map(BTreeMap::len).sum();
         if let Some(kept) = &self.kept
-            && kept.lines > 2 * live + HISTORY
+            && kept.lines() > 2 * live + HISTORY
         {
-            let path = kept.path.clone();
-            self.kept = Some(self.rewritten(path).map_err(|error| failed(&error))?);
+            let (text, lines) = self.text();
+            self.kept = Some(kept.rewritten(&text, lines)?);
         }
         Ok(())
     }
-
-    /// The file with what is live, and nothing else.
-    fn rewritten(&self, path: PathBuf) -> io::Result<Kept> {
-        let new = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        let (mut text, mut lines) = (String::new(), 0);
-        for (worker, of) in &self.of {
-            for (consumer, cursor) in of {
-                text.push_str(&Line::text(worker, consumer, Some(cursor.handled)));
-                lines += 1;
-            }
-        }
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        fs::rename(&new, &path)?;
-        Ok(Kept { path, file, lines })
-    }
-}
-
-fn failed(error: &io::Error) -> Refusal {
-    Refusal::new(Word::Busy, format!("the cursors' file: {error}; is the data directory's disk full?"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_cursor_never_moves_backwards() {

@@ -1,7 +1,10 @@
 //! workerfs: each worker's telemetry, under `/worker/<id>` and `/shard/<hh>/worker/<id>`.
 //! Guarantees: a record acknowledged is readable until the ring laps it or the worker is gone; all
 //! rings together stay within the manifest's budget. Forgets a worker when the queen says so.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
 
 mod counts;
 mod cursors;
@@ -15,6 +18,7 @@ use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, File, Key, Now, Op, Request, Service, Start, Tree, Who};
 use orders::{Add, command};
 use ring::Stream;
+use rt::prelude::*;
 pub use workers::{Config, Workers};
 
 /// Worker keys are their numbers here; a shard directory's key is its label, apart from those.
@@ -196,7 +200,7 @@ impl Service for Fs {
     }
 
     fn outbox(&mut self) -> Vec<Request> {
-        std::mem::take(&mut self.outbox)
+        core::mem::take(&mut self.outbox)
     }
 
     fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {

@@ -4,6 +4,7 @@ use crate::Fs;
 use authority::Phase;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Verdict};
+use rt::prelude::*;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -1,12 +1,14 @@
 //! The workers and their rings. Has never heard of 9P, but for the words of its refusals.
 
 use crate::cursors::Cursors;
+use alloc::collections::BTreeMap;
+use core::fmt::Write;
 use frame::Frame;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Key, Start};
 use ring::{Ring, Stream};
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write;
+use rt::HashMap;
+use rt::prelude::*;
 
 /// Sizes, from the manifest's `[telemetry]`.
 #[derive(Debug, Clone, Copy)]

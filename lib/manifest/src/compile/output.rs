@@ -8,6 +8,7 @@ use std::vec::Vec;
 use serde_json::json;
 
 use super::client::ClientConfig;
+use super::image;
 use super::served;
 use super::tables;
 use crate::{Fingerprint, Manifest};
@@ -19,6 +20,7 @@ pub(crate) fn files(manifest: &Manifest, fingerprint: Fingerprint) -> BTreeMap<S
     files.insert("manifest.sha256".to_string(), format!("{fingerprint}  manifest.cbor\n").into_bytes());
     files.insert("client.toml".to_string(), ClientConfig::of(manifest, fingerprint).text().into_bytes());
     files.insert("topology.json".to_string(), topology(manifest, fingerprint).into_bytes());
+    files.insert("topology".to_string(), image::topology(manifest).into_bytes());
     for (role, text) in &manifest.namespaces {
         files.insert(format!("ns/{role}"), text.clone().into_bytes());
     }
@@ -28,10 +30,10 @@ pub(crate) fn files(manifest: &Manifest, fingerprint: Fingerprint) -> BTreeMap<S
     files
 }
 
-/// Who may talk to whom: one channel per pair of processes, with the roots that go through it. Doors
-/// reach what clients may see, and what other doors have of it; a server, another's internal root; init
-/// asks each whether it answers.
-fn topology(manifest: &Manifest, fingerprint: Fingerprint) -> String {
+/// Who may talk to whom: one channel per pair, with the roots that go through it. Doors reach what clients
+/// may see, and what other doors have of it; a server, another's internal root; init asks each whether it
+/// answers.
+pub(crate) fn channels(manifest: &Manifest) -> BTreeMap<(&str, &str), BTreeSet<&str>> {
     let mut channels: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let enabled = |name: &str| name == "init" || manifest.server(name).is_some();
     for server in &manifest.servers {
@@ -55,6 +57,12 @@ fn topology(manifest: &Manifest, fingerprint: Fingerprint) -> String {
     if manifest.server("door").is_some_and(|door| door.count > 1) {
         channels.insert(("door", "door"), BTreeSet::from(["9p", "ctl"]));
     }
+    channels
+}
+
+/// The same between processes: a server may have several.
+fn topology(manifest: &Manifest, fingerprint: Fingerprint) -> String {
+    let channels = channels(manifest);
     let processes = |name: &str| match manifest.server(name) {
         Some(server) => server.processes().collect(),
         None => Vec::from([name.to_string()]),

@@ -153,7 +153,7 @@ pub const SERVERS: &[Served] = &[
             root("pressure", &["busy", "quota", "cut", "policy"]),
         ],
         for_workers: &[("9p/self", true), ("pressure", true)],
-        talks_to: &[SINK, ("queen", "in")],
+        talks_to: &[SINK, ("queen", "in"), ("audit", "in")],
         doc: "sessions, mount tables, routing; the only way in",
     },
     Served {

@@ -82,6 +82,39 @@ fn every_process_of_a_server_has_channels_of_its_own() {
 }
 
 #[test]
+fn the_image_has_the_channels_of_the_topology_and_keeps_the_doors_own_apart() {
+    let compiled = House::new().compile().expect("it compiles");
+    let text = String::from_utf8(compiled.files["topology"].clone()).expect("text");
+    let has = |line: &str| text.lines().filter(|found| *found == line).count();
+    for line in [
+        "channel worker queen ask",
+        "channel door queen ask",
+        "channel door queen route",
+        "channel door proc route",
+        "channel init queen ask",
+        "channel root init lines",
+    ] {
+        assert_eq!(has(line), 1, "{line} in:\n{text}");
+    }
+    assert_eq!(has("channel proc queen ask") + has("channel door proc ask"), 0, "{text}");
+    let servers: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("server ")?.split(' ').next()).collect();
+    let manifest: Vec<&str> = compiled.manifest.servers.iter().map(|server| server.name.as_str()).collect();
+    assert_eq!(servers, manifest, "in the order of their start");
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| {
+            line.split_once(' ').filter(|(word, _)| ["part", "server", "worker"].contains(word))
+        })
+        .filter_map(|(_, rest)| rest.split(' ').next())
+        .collect();
+    for line in text.lines().filter_map(|line| line.strip_prefix("channel ")) {
+        let ends: Vec<&str> = line.split(' ').take(2).collect();
+        assert!(ends.iter().all(|end| *end == "root" || names.contains(end)), "{line}");
+    }
+}
+
+#[test]
 fn only_what_the_compiler_wrote_is_loaded() {
     let manifest = House::new().compile().expect("it compiles").manifest;
     let cbor = manifest.to_cbor();

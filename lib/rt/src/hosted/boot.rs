@@ -1,5 +1,6 @@
 //! What a server is told at its start: two directories, and in one of them the manifest.
 
+use crate::BootError;
 use manifest::Manifest;
 use std::fmt;
 use std::fs;
@@ -19,18 +20,6 @@ pub struct Boot {
     /// The manifest in force.
     pub manifest: Manifest,
 }
-
-/// Why a server cannot start, as a sentence.
-#[derive(Debug)]
-pub struct BootError(pub String);
-
-impl fmt::Display for BootError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BootError {}
 
 impl Boot {
     /// From `--run DIR --data DATA`, as init gives them; `--index N` to each process but the first.
@@ -78,6 +67,11 @@ impl Boot {
             (_, Some(name)) => std::env::var(name).map_err(|error| said(&error)),
             _ => Err(said(&"file:PATH or env:NAME is wanted")),
         }
+    }
+
+    /// Where a worker that is started finds the door.
+    pub fn door(&self) -> String {
+        format!("unix!{}", self.run.join("door").display())
     }
 
     /// Where this process listens.

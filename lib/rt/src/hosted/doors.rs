@@ -1,7 +1,7 @@
 //! Several doors as one peer: what a server asks of `door` goes to every one of them, and their answers
 //! come back as one. Pure: requests and answers in, requests and answers out.
 
-use super::peers::Answer;
+use crate::peers::Answer;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::Request;
 use slab::Slab;

@@ -3,16 +3,18 @@
 use super::boot::Boot;
 use super::clock;
 use super::doors::Doors;
-use super::peers::Peers;
 use super::poll::{Event, Poll, Wish};
-use super::tracing;
+use crate::conn::{self, QUEUE_MAX, Stream};
+use crate::link::{Link, Rest};
+use crate::peers::{Answer, Peers, Wires};
+use crate::tracing;
 use chan::unix::{self, Moved};
 use ninep::refusal::Refusal;
 use ninep::srv::{ConnId, Engine, Limits, Now, Request, Service, Tree};
-use ninep::wire::MSIZE_MAX;
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 
 /// The numbers that a host takes of its poll: those below `1 << 56` are the caller's.
 const LISTENER: u64 = 1 << 56;
@@ -20,22 +22,68 @@ const CONN: u64 = 2 << 56;
 pub(crate) const PEER: u64 = 3 << 56;
 const KIND: u64 = 0xff << 56;
 
-/// Replies that may wait on one connection before it is read no further.
-const QUEUE_MAX: usize = 256 << 10;
-/// Requests taken between two looks at the queue: small ones can ask for large replies. No frame is
-/// larger.
-const WINDOW: usize = MSIZE_MAX as usize;
 /// How long a listener is left alone when there are no descriptors.
 const ACCEPT_AGAIN_MS: u64 = 100;
 /// One read.
 const READ_BYTES: usize = 128 << 10;
 
 struct Conn {
-    stream: UnixStream,
-    /// What has come and is not taken yet: part of a frame, or what waits for room among the replies.
-    /// At most one read, since nothing is read while whole frames wait.
-    input: Vec<u8>,
+    conn: conn::Conn<UnixStream>,
     wish: Wish,
+}
+
+impl Stream for UnixStream {
+    fn read(&mut self, buffer: &mut [u8]) -> Moved {
+        unix::read(self, buffer)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Moved {
+        unix::write(self, bytes)
+    }
+}
+
+/// The sockets of the run directory.
+struct Sockets {
+    dir: PathBuf,
+    /// Each peer's stream, and whether room to write is waited for.
+    streams: Vec<Option<(UnixStream, bool)>>,
+}
+
+/// The same with what they are waited for with.
+struct Polled<'a>(&'a mut Sockets, &'a Poll);
+
+impl Wires for Polled<'_> {
+    fn open(&mut self, at: usize, peer: &'static str) -> Option<Rest> {
+        let Polled(sockets, poll) = self;
+        let stream = unix::connect(&sockets.dir.join(peer)).ok();
+        let stream = stream.filter(|s| poll.add(s, PEER | at as u64, Wish::Read).is_ok());
+        let is_open = stream.is_some();
+        if sockets.streams.len() <= at {
+            sockets.streams.resize_with(at + 1, || None);
+        }
+        sockets.streams[at] = stream.map(|stream| (stream, false));
+        is_open.then(Rest::default)
+    }
+
+    fn flush(&mut self, at: usize, link: &mut Link) -> bool {
+        let Polled(sockets, poll) = self;
+        let Some(Some((stream, is_writing))) = sockets.streams.get_mut(at) else { return false };
+        if !link.flush(|bytes| unix::write(stream, bytes)) {
+            return false;
+        }
+        if (link.queued() > 0) != *is_writing {
+            *is_writing = !*is_writing;
+            let wish = if *is_writing { Wish::Both } else { Wish::Read };
+            return poll.modify(&*stream, PEER | at as u64, wish).is_ok();
+        }
+        true
+    }
+
+    fn close(&mut self, at: usize, _: Rest) {
+        if let Some(stream) = self.0.streams.get_mut(at) {
+            *stream = None;
+        }
+    }
 }
 
 /// A server's tree with everything around it.
@@ -46,6 +94,7 @@ pub struct Host<S: Service> {
     conns: HashMap<ConnId, Conn>,
     peers: Peers,
     doors: Doors,
+    sockets: Sockets,
     buffer: Vec<u8>,
     /// What is asked before anything else.
     first: Vec<Request>,
@@ -66,7 +115,8 @@ impl<S: Service> Host<S> {
         };
         let mut engine = Engine::new(tracing::with_filter(tree), limits, now);
         engine.start(now);
-        let peers = Peers::new(boot.name, boot.run.join("srv"));
+        let peers = Peers::new(boot.name);
+        let sockets = Sockets { dir: boot.run.join("srv"), streams: Vec::new() };
         let doors = Doors::new(doors_of(boot));
         let is_traced =
             boot.name != "trace" && boot.manifest.servers.iter().any(|server| server.name == "trace");
@@ -77,6 +127,7 @@ impl<S: Service> Host<S> {
             conns: HashMap::new(),
             peers,
             doors,
+            sockets,
             buffer: vec![0; READ_BYTES],
             first: is_traced.then(tracing::ask).into_iter().collect(),
             accept_ms: None,
@@ -94,7 +145,7 @@ impl<S: Service> Host<S> {
             LISTENER => self.accept(poll, now),
             CONN => self.conn(poll, event, now),
             PEER => {
-                let answers = self.peers.event(poll, event, &mut self.buffer, now);
+                let answers = self.peer(poll, event);
                 for (id, answer) in self.doors.collect(answers) {
                     self.reply(id, answer, now);
                 }
@@ -126,7 +177,7 @@ impl<S: Service> Host<S> {
                 self.engine.disconnect(id);
                 continue;
             }
-            self.conns.insert(id, Conn { stream, input: Vec::new(), wish: Wish::Read });
+            self.conns.insert(id, Conn { conn: conn::Conn::new(stream), wish: Wish::Read });
         }
     }
 
@@ -140,69 +191,22 @@ impl<S: Service> Host<S> {
     /// Reads once, takes what has come, sends what can be sent, and waits for what can come next.
     fn advance(&mut self, poll: &Poll, id: ConnId, reads: bool, now: Now) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        let mut input = std::mem::take(&mut conn.input);
-        let mut fresh = 0;
-        if reads {
-            match unix::read(&mut conn.stream, &mut self.buffer) {
-                Moved::Later => {}
-                Moved::Ended => return self.drop_conn(id),
-                Moved::Bytes(n) if input.is_empty() => fresh = n,
-                Moved::Bytes(n) => input.extend_from_slice(&self.buffer[..n]),
-            }
+        match conn.conn.advance(&mut self.engine, id, &mut self.buffer, reads, now) {
+            Some(()) => self.wish(poll, id),
+            None => self.drop_conn(id),
         }
-        let is_sound = if fresh > 0 {
-            // The common case: whole frames, taken where they were read.
-            let buffer = std::mem::take(&mut self.buffer);
-            let used = self.take(id, &buffer[..fresh], now);
-            input.extend_from_slice(&buffer[used.unwrap_or(fresh)..fresh]);
-            self.buffer = buffer;
-            used.is_some()
-        } else {
-            let used = self.take(id, &input, now);
-            input.drain(..used.unwrap_or(0));
-            used.is_some()
-        };
-        if input.is_empty() {
-            input = Vec::new();
-        }
-        match self.conns.get_mut(&id) {
-            Some(conn) if is_sound => conn.input = input,
-            _ => return self.drop_conn(id),
-        }
-        self.wish(poll, id);
     }
 
-    /// Takes whole frames from `input` and sends the replies, as long as they find room; says how many
-    /// bytes it is done with, or None where the connection must end.
-    fn take(&mut self, id: ConnId, input: &[u8], now: Now) -> Option<usize> {
-        let mut used = 0;
-        loop {
-            if self.engine.output(id).len() > QUEUE_MAX && !self.send(id)? {
-                return Some(used);
-            }
-            let window = &input[used..input.len().min(used + WINDOW)];
-            match self.engine.feed(id, window, now)? {
-                0 => break,
-                n => used += n,
-            }
-        }
-        self.send(id)?;
-        Some(used)
-    }
-
-    /// Sends what it can; says whether there is room again, or None where the connection must end.
-    fn send(&mut self, id: ConnId) -> Option<bool> {
-        let conn = self.conns.get_mut(&id)?;
-        loop {
-            let output = self.engine.output(id);
-            if output.is_empty() {
-                return Some(true);
-            }
-            match unix::write(&mut conn.stream, output) {
-                Moved::Bytes(n) => self.engine.consume(id, n),
-                Moved::Later => return Some(output.len() <= QUEUE_MAX),
-                Moved::Ended => return None,
-            }
+    /// A peer's stream has bytes, an end, or room.
+    fn peer(&mut self, poll: &Poll, event: Event) -> Vec<Answer> {
+        let at = (event.token & !KIND) as usize;
+        let Some(Some((stream, _))) = self.sockets.streams.get_mut(at) else { return Vec::new() };
+        let moved = if event.ready.read { unix::read(stream, &mut self.buffer) } else { Moved::Later };
+        let wires = &mut Polled(&mut self.sockets, poll);
+        match moved {
+            Moved::Ended => self.peers.lose(wires, at),
+            Moved::Later => self.peers.input(wires, at, &[]),
+            Moved::Bytes(n) => self.peers.input(wires, at, &self.buffer[..n]),
         }
     }
 
@@ -215,7 +219,7 @@ impl<S: Service> Host<S> {
         };
         if wish != conn.wish {
             conn.wish = wish;
-            if poll.modify(&conn.stream, CONN | u64::from(id), wish).is_err() {
+            if poll.modify(&conn.conn.stream, CONN | u64::from(id), wish).is_err() {
                 self.drop_conn(id);
             }
         }
@@ -238,8 +242,10 @@ impl<S: Service> Host<S> {
             let mut requests = self.engine.outbox();
             requests.append(&mut self.first);
             requests.extend(tracing::events());
-            let mut answers = self.peers.send(poll, self.doors.spread(requests), now);
-            answers.extend(self.peers.tick(poll, now));
+            let requests = self.doors.spread(requests);
+            let wires = &mut Polled(&mut self.sockets, poll);
+            let mut answers = self.peers.send(wires, requests, now);
+            answers.extend(self.peers.tick(wires, now));
             let is_done = answers.is_empty() && touched.is_empty();
             for (id, answer) in self.doors.collect(answers) {
                 self.reply(id, answer, now);

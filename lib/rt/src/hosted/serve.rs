@@ -1,10 +1,11 @@
 //! A whole server: boot, loop, exit.
 
-use super::boot::{Boot, BootError};
+use super::boot::Boot;
 use super::clock;
 use super::host::Host;
 use super::poll::{Poll, Wish};
 use super::signals::Signals;
+use crate::BootError;
 use ninep::srv::{Service, Tree};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;

@@ -1,13 +1,10 @@
 //! Requests to other servers of the hive, and log lines that wait for a log that is away.
 
-use super::host::PEER;
-use super::link::{Link, WRITE_MAX};
-use super::poll::{Event, Poll, Wish};
-use chan::unix;
+use crate::link::{Link, Rest, WRITE_MAX};
+use crate::prelude::*;
+use alloc::collections::VecDeque;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Now, Op, Request};
-use std::collections::VecDeque;
-use std::path::PathBuf;
 
 /// The id of a request, and what came of it.
 pub(crate) type Answer = (u64, Result<Vec<u8>, Refusal>);
@@ -17,10 +14,19 @@ const BACKLOG_BYTES: usize = 256 << 10;
 /// How long to leave a log server alone that is not there.
 const RETRY_MS: u64 = 100;
 
+/// The streams to peers, each with a number that counts from 0 as they are first opened.
+pub(crate) trait Wires {
+    /// Opens the stream, or goes on with one that is; says what is left on it.
+    fn open(&mut self, at: usize, peer: &'static str) -> Option<Rest>;
+    /// Sends what can be sent, and sees to the rest; false where the stream has ended.
+    fn flush(&mut self, at: usize, link: &mut Link) -> bool;
+    /// Ends it, or keeps what is left on it for the next.
+    fn close(&mut self, at: usize, rest: Rest);
+}
+
 /// Every peer of a server, each with one connection.
 pub(crate) struct Peers {
     me: String,
-    dir: PathBuf,
     peers: Vec<Peer>,
 }
 
@@ -35,12 +41,12 @@ struct Peer {
 }
 
 impl Peers {
-    pub(crate) fn new(me: &str, dir: PathBuf) -> Self {
-        Peers { me: format!("server:{me}"), dir, peers: Vec::new() }
+    pub(crate) fn new(me: &str) -> Self {
+        Peers { me: format!("server:{me}"), peers: Vec::new() }
     }
 
     /// Sends requests in order; returns those that failed at once.
-    pub(crate) fn send(&mut self, poll: &Poll, requests: Vec<Request>, now: Now) -> Vec<Answer> {
+    pub(crate) fn send(&mut self, wires: &mut impl Wires, requests: Vec<Request>, now: Now) -> Vec<Answer> {
         let mut failed = Vec::new();
         let mut touched = Vec::new();
         for request in joined(requests) {
@@ -52,7 +58,7 @@ impl Peers {
                 touched.push(i);
             }
             // Somebody waits: ask now, not when it is time to look for the log again.
-            let is_there = self.connect(poll, i, now, request.id != 0);
+            let is_there = self.connect(wires, i, now, request.id != 0);
             let me = &self.me;
             let peer = &mut self.peers[i];
             // Lines that were kept go first.
@@ -68,7 +74,7 @@ impl Peers {
             }
         }
         for i in touched {
-            failed.extend(self.flush(poll, i));
+            failed.extend(self.flush(wires, i));
         }
         failed
     }
@@ -88,7 +94,7 @@ impl Peers {
         self.peers.len() - 1
     }
 
-    fn connect(&mut self, poll: &Poll, i: usize, now: Now, at_once: bool) -> bool {
+    fn connect(&mut self, wires: &mut impl Wires, i: usize, now: Now, at_once: bool) -> bool {
         let peer = &mut self.peers[i];
         if peer.link.is_some() {
             return true;
@@ -96,70 +102,59 @@ impl Peers {
         if !at_once && peer.retry_ms.is_some_and(|at| now.mono_ms < at) {
             return false;
         }
-        let stream = unix::connect(&self.dir.join(peer.name)).ok();
-        let Some(stream) = stream.filter(|s| poll.add(s, PEER | i as u64, Wish::Read).is_ok()) else {
+        let Some(rest) = wires.open(i, peer.name) else {
             peer.retry_ms = (!peer.backlog.is_empty()).then_some(now.mono_ms + RETRY_MS);
             return false;
         };
-        peer.link = Some(Link::new(stream));
+        peer.link = Some(Link::new(rest));
         peer.catch_up(&self.me, now);
         true
     }
 
-    /// Something has come from a peer.
-    pub(crate) fn event(&mut self, poll: &Poll, event: Event, buffer: &mut [u8], _now: Now) -> Vec<Answer> {
-        let i = (event.token & !PEER) as usize;
+    /// Something has come from a peer, or there is room to write again.
+    pub(crate) fn input(&mut self, wires: &mut impl Wires, i: usize, bytes: &[u8]) -> Vec<Answer> {
         let mut answers = Vec::new();
         let Some(link) = self.peers.get_mut(i).and_then(|peer| peer.link.as_mut()) else { return answers };
-        if event.ready.read && !link.receive(buffer, &mut answers) {
-            answers.extend(self.lose(i));
+        if !bytes.is_empty() && !link.receive(bytes, &mut answers) {
+            answers.extend(self.lose(wires, i));
             return answers;
         }
-        answers.extend(self.flush(poll, i));
+        answers.extend(self.flush(wires, i));
         answers
     }
 
-    fn flush(&mut self, poll: &Poll, i: usize) -> Vec<Answer> {
+    fn flush(&mut self, wires: &mut impl Wires, i: usize) -> Vec<Answer> {
         let Some(link) = &mut self.peers[i].link else { return Vec::new() };
-        if !link.flush() {
-            return self.lose(i);
-        }
-        let is_writing = link.queued() > 0;
-        if is_writing != link.is_writing {
-            link.is_writing = is_writing;
-            let wish = if is_writing { Wish::Both } else { Wish::Read };
-            if poll.modify(&link.stream, PEER | i as u64, wish).is_err() {
-                return self.lose(i);
-            }
-        }
-        Vec::new()
+        if wires.flush(i, link) { Vec::new() } else { self.lose(wires, i) }
     }
 
     /// The connection has ended: what was asked is Busy, whatever became of it over there. Log lines
     /// that were not acknowledged are sent again: their ring is gone with its server.
-    fn lose(&mut self, i: usize) -> Vec<Answer> {
-        let peer = &mut self.peers[i];
+    pub(crate) fn lose(&mut self, wires: &mut impl Wires, i: usize) -> Vec<Answer> {
+        let Some(peer) = self.peers.get_mut(i) else { return Vec::new() };
         let name = peer.name;
         let Some(link) = peer.link.take() else { return Vec::new() };
-        let (lines, waiting) = link.end();
+        let (lines, waiting, rest) = link.end();
+        wires.close(i, rest);
         lines.into_iter().for_each(|line| peer.keep(line));
         let gone = || Err(Refusal::new(Word::Busy, format!("{name} has died and is being restarted")));
         waiting.into_iter().map(|id| (id, gone())).collect()
     }
 
     /// Ends what has taken too long, and looks for a log that was away.
-    pub(crate) fn tick(&mut self, poll: &Poll, now: Now) -> Vec<Answer> {
+    pub(crate) fn tick(&mut self, wires: &mut impl Wires, now: Now) -> Vec<Answer> {
         let mut answers = Vec::new();
         for i in 0..self.peers.len() {
-            if self.peers[i].retry_ms.is_some_and(|at| at <= now.mono_ms) && self.connect(poll, i, now, false)
+            if self.peers[i].retry_ms.is_some_and(|at| at <= now.mono_ms)
+                && self.connect(wires, i, now, false)
             {
                 self.peers[i].catch_up(&self.me, now);
-                answers.extend(self.flush(poll, i));
+                answers.extend(self.flush(wires, i));
             }
             let is_late = |link: &Link| link.deadline_ms().is_some_and(|at| at <= now.mono_ms);
             if self.peers[i].link.as_ref().is_some_and(is_late) {
                 // Its later answers could not be told from those to new requests: start afresh.
-                answers.extend(self.lose(i));
+                answers.extend(self.lose(wires, i));
             }
         }
         answers

@@ -1,5 +1,6 @@
 //! A server's side of `/trace`: it takes the filter, and sends on what its events have been.
 
+use crate::prelude::*;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Dir, Op, Request, Service, Tree, Verdict};
 use trace::Filter;

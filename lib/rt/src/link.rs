@@ -1,13 +1,13 @@
 //! One connection to a peer: its open files, its requests in flight, and their answers.
 
-use super::peers::Answer;
-use chan::unix::{self, Moved};
+use crate::HashMap;
+use crate::peers::Answer;
+use crate::prelude::*;
+use chan::Moved;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Framer, Next, Now, Op, Request};
 use ninep::wire::{self, MSIZE_MAX, NOFID, NOTAG, Names, READ_OVERHEAD, Rmsg, Tmsg, VERSION, WRITE_OVERHEAD};
 use slab::Slab;
-use std::collections::HashMap;
-use std::os::unix::net::UnixStream;
 
 /// A request that is not answered by then is Busy.
 const DEADLINE_MS: u64 = 5000;
@@ -21,12 +21,23 @@ const O_RDONLY: u32 = 0;
 const O_WRONLY: u32 = 1;
 const O_RDWR: u32 = 2;
 
+/// What is left of a connection on a stream that goes on: the part of a frame that has come, and the part of
+/// one that is still to go.
+#[derive(Default)]
+pub(crate) struct Rest {
+    input: Vec<u8>,
+    out: Vec<u8>,
+}
+
 /// A connection to a peer.
 pub(crate) struct Link {
-    pub(crate) stream: UnixStream,
     framer: Framer,
     input: Vec<u8>,
     out: Vec<u8>,
+    /// Bytes that are still to go of a frame whose first ones are gone.
+    begun: usize,
+    /// Nothing that comes is ours before the answer to our first message.
+    is_new: bool,
     roots: HashMap<&'static str, u32>,
     /// Files that stay open, by root and path: those of log lines.
     files: HashMap<(&'static str, String), u32>,
@@ -35,8 +46,6 @@ pub(crate) struct Link {
     calls: Slab<Call>,
     /// Whose message a tag is.
     tags: Slab<Option<usize>>,
-    /// Whether room to write is waited for.
-    pub(crate) is_writing: bool,
 }
 
 /// A request on its way.
@@ -53,21 +62,22 @@ struct Call {
 }
 
 impl Link {
-    pub(crate) fn new(stream: UnixStream) -> Link {
-        let mut out = Vec::new();
+    pub(crate) fn new(rest: Rest) -> Link {
+        let Rest { input, mut out } = rest;
+        let begun = out.len();
         Tmsg::Version { msize: MSIZE_MAX, version: VERSION }.encode(NOTAG, &mut out);
         Link {
-            stream,
             framer: Framer::new(MSIZE_MAX),
-            input: Vec::new(),
+            input,
             out,
+            begun,
+            is_new: true,
             roots: HashMap::new(),
             files: HashMap::new(),
             next_fid: 0,
             next_order: 0,
             calls: Slab::new(),
             tags: Slab::new(),
-            is_writing: false,
         }
     }
 
@@ -77,10 +87,10 @@ impl Link {
     }
 
     /// Sends what can be sent; false where the peer is gone.
-    pub(crate) fn flush(&mut self) -> bool {
+    pub(crate) fn flush(&mut self, mut write: impl FnMut(&[u8]) -> Moved) -> bool {
         while !self.out.is_empty() {
-            match unix::write(&mut self.stream, &self.out) {
-                Moved::Bytes(n) => drop(self.out.drain(..n)),
+            match write(&self.out) {
+                Moved::Bytes(n) => self.sent(n),
                 Moved::Later => return true,
                 Moved::Ended => return false,
             }
@@ -88,16 +98,27 @@ impl Link {
         true
     }
 
-    /// Reads once; false where the peer is gone, or does not speak the protocol.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8], answers: &mut Vec<Answer>) -> bool {
-        match unix::read(&mut self.stream, buffer) {
-            Moved::Later => true,
-            Moved::Ended => false,
-            Moved::Bytes(n) => {
-                self.input.extend_from_slice(&buffer[..n]);
-                self.take(answers)
-            }
+    /// So many bytes are gone: where in a frame does that leave us?
+    fn sent(&mut self, n: usize) {
+        let (mut at, mut left) = (0, n);
+        while left > 0 {
+            let size = match (self.begun, self.out.get(at..at + 4)) {
+                (0, Some(size)) => u32::from_le_bytes([size[0], size[1], size[2], size[3]]) as usize,
+                (0, None) => left,
+                (begun, _) => begun,
+            };
+            let gone = left.min(size.max(1));
+            self.begun = size.saturating_sub(gone);
+            at += gone;
+            left -= gone;
         }
+        self.out.drain(..n);
+    }
+
+    /// Bytes have come; false where the peer does not speak the protocol.
+    pub(crate) fn receive(&mut self, bytes: &[u8], answers: &mut Vec<Answer>) -> bool {
+        self.input.extend_from_slice(bytes);
+        self.take(answers)
     }
 
     /// When the oldest request has waited too long.
@@ -105,13 +126,16 @@ impl Link {
         self.calls.iter().map(|(_, call)| call.deadline_ms).min()
     }
 
-    /// The end of it: log lines without their acknowledgement, in order, and the requests that
-    /// somebody waits for.
-    pub(crate) fn end(mut self) -> (Vec<Request>, Vec<u64>) {
+    /// The end of it: log lines without their acknowledgement, in order, the requests that somebody waits for,
+    /// and what is left on its stream.
+    pub(crate) fn end(mut self) -> (Vec<Request>, Vec<u64>, Rest) {
         let mut calls: Vec<Call> = self.calls.drain().collect();
         let waiting = calls.iter().map(|call| call.id).filter(|id| *id != 0).collect();
         calls.sort_unstable_by_key(|call| call.order);
-        (calls.into_iter().filter_map(|call| call.line).collect(), waiting)
+        // A frame that has not begun to go does not go.
+        self.out.truncate(self.begun);
+        let rest = Rest { input: self.input, out: self.out };
+        (calls.into_iter().filter_map(|call| call.line).collect(), waiting, rest)
     }
 
     fn send(&mut self, call: Option<usize>, msg: &Tmsg) {
@@ -198,7 +222,7 @@ impl Link {
 
     /// Takes the replies that have come; false where the peer does not speak the protocol.
     fn take(&mut self, answers: &mut Vec<Answer>) -> bool {
-        let input = std::mem::take(&mut self.input);
+        let input = core::mem::take(&mut self.input);
         let mut used = 0;
         loop {
             let (n, next) = self.framer.next(&input[used..]);
@@ -210,6 +234,9 @@ impl Link {
             };
             let Ok((tag, msg)) = wire::decode_r(frame) else { return false };
             if tag == NOTAG {
+                self.is_new = false;
+            }
+            if tag == NOTAG || self.is_new {
                 continue;
             }
             let Some(call) = self.tags.try_remove(tag.into()) else { return false };
@@ -262,7 +289,7 @@ impl Link {
 /// Cuts `data` into pieces of at most `max` bytes, behind newlines where there are any.
 fn pieces(data: &[u8], max: usize) -> impl Iterator<Item = &[u8]> {
     let mut rest = data;
-    std::iter::from_fn(move || {
+    core::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
@@ -274,4 +301,44 @@ fn pieces(data: &[u8], max: usize) -> impl Iterator<Item = &[u8]> {
         rest = tail;
         Some(piece)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a link sends when only so many bytes are taken at a time.
+    fn sends(link: &mut Link, room: usize) -> Vec<u8> {
+        let mut left = room;
+        let mut sent = Vec::new();
+        link.flush(|bytes| {
+            let n = bytes.len().min(left);
+            left -= n;
+            sent.extend_from_slice(&bytes[..n]);
+            if n == 0 { Moved::Later } else { Moved::Bytes(n) }
+        });
+        sent
+    }
+
+    #[test]
+    fn a_stream_that_goes_on_keeps_its_frames_whole() {
+        let now = Now::default();
+        for room in 1..80 {
+            let mut link = Link::new(Rest::default());
+            link.begin("server:log", Request::log("one"), now);
+            let mut stream = sends(&mut link, room);
+            let (lines, waiting, rest) = link.end();
+            assert_eq!((lines.len(), waiting.len()), (1, 0));
+            stream.extend(sends(&mut Link::new(rest), usize::MAX));
+            let mut framer = Framer::new(MSIZE_MAX);
+            let (mut at, mut last) = (0, 0);
+            while at < stream.len() {
+                let (n, next) = framer.next(&stream[at..]);
+                let Next::Frame(frame) = next else { panic!("{room}: no frame at {at}") };
+                last = frame[4];
+                at += n;
+            }
+            assert_eq!(last, ninep::wire::kind::TVERSION, "{room}");
+        }
+    }
 }

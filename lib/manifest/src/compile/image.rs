@@ -1,0 +1,96 @@
+//! The topology as the seL4 image's root task reads it: a line a process, a line a channel. The format is said
+//! in kern/root/src/topology.rs.
+
+use std::fmt::Write as _;
+use std::string::String;
+use std::vec::Vec;
+
+use super::output::channels;
+use crate::Manifest;
+
+/// Memory of init and of the self-test, and of a worker.
+const PART_KIB: u64 = 4096;
+const WORKER_KIB: u64 = 4096;
+/// Workers that an image has room for.
+const WORKERS_MAX: u32 = 8;
+
+/// Who does what the hosted hive's init does.
+const INIT: &str = "init";
+
+pub(crate) fn topology(manifest: &Manifest) -> String {
+    let mut out = String::new();
+    let restart = &manifest.restart;
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        out,
+        "restart {} {} {} {}",
+        restart.backoff_ms, restart.backoff_max_ms, restart.deaths, restart.window_s
+    );
+    let _ = writeln!(out, "part pong pong {PART_KIB} 1 -\npart {INIT} {INIT} {PART_KIB} 0 -");
+    for (i, server) in manifest.servers.iter().enumerate() {
+        let core = server.affinity.first().map_or(i as u64, |core| u64::from(*core));
+        let secret = secret(manifest, &server.name);
+        let (name, program, memory) = (&server.name, &server.program, server.memory_kib);
+        let _ = writeln!(out, "server {name} {program} {memory} {core} {secret}");
+    }
+    let workers = workers(manifest);
+    for (n, program) in workers.iter().enumerate() {
+        let _ = writeln!(out, "worker {} {program} {WORKER_KIB} {n} -", name(n));
+    }
+
+    let _ = writeln!(out, "channel root pong lines\nchannel root {INIT} lines");
+    let has = |name: &str| manifest.server(name).is_some();
+    for ((from, to), roots) in &channels(manifest) {
+        // What the door asks for itself goes apart from what its clients ask.
+        let for_clients = *from == "door" && roots.iter().any(|root| !is_internal(to, root));
+        let own = *from != "door" || roots.iter().any(|root| is_internal(to, root));
+        for (_, word) in [(own, "ask"), (for_clients, "route")].iter().filter(|(is, _)| *is) {
+            let _ = writeln!(out, "channel {from} {to} {word}");
+        }
+    }
+    // Every server tells the trace what it does, and is told of what there is to tell.
+    let traced = manifest.servers.iter().filter(|server| server.name != "trace" && has("trace"));
+    for server in traced {
+        let _ = writeln!(out, "channel {} trace ask\nchannel trace {} ask", server.name, server.name);
+    }
+    if has("console") {
+        let _ = writeln!(out, "channel root console lines\nchannel console door enter");
+    }
+    for n in 0..workers.len() {
+        let _ = writeln!(out, "channel {INIT} {} lines\nchannel {} door enter", name(n), name(n));
+    }
+    out
+}
+
+/// Whether servers only ask for that root.
+fn is_internal(server: &str, root: &str) -> bool {
+    super::served::find(server).is_some_and(|served| served.roots.iter().all(|known| known.name != root))
+}
+
+/// The program of each place for a worker: those of the manifest in turn.
+fn workers(manifest: &Manifest) -> Vec<&str> {
+    let programs = manifest.workers.programs.values();
+    let count = manifest.queen.max_workers.min(WORKERS_MAX) as usize;
+    programs
+        .map(String::as_str)
+        .cycle()
+        .take(if manifest.workers.programs.is_empty() { 0 } else { count })
+        .collect()
+}
+
+fn name(n: usize) -> String {
+    std::format!("place-{}", n + 1)
+}
+
+/// The file that a server alone is given: the last part of its reference's path.
+fn secret<'m>(manifest: &'m Manifest, server: &str) -> &'m str {
+    let reference = match server {
+        "queen" => manifest.tickets.issuer.as_deref().unwrap_or("file:issuer.key"),
+        "audit" => manifest.audit.key.as_deref().unwrap_or("file:audit.key"),
+        "console" if manifest.console.tcp.is_some() => {
+            manifest.console.auth.as_deref().unwrap_or("file:console.token")
+        }
+        _ => return "-",
+    };
+    reference.strip_prefix("file:").and_then(|path| path.rsplit('/').next()).unwrap_or("-")
+}

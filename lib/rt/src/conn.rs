@@ -1,0 +1,105 @@
+//! One client of a server: frames in, replies out, as far as there is room.
+
+use crate::prelude::*;
+use chan::Moved;
+use ninep::srv::{ConnId, Engine, Now, Service};
+use ninep::wire::MSIZE_MAX;
+
+/// Replies that may wait on one connection before it is read no further.
+pub(crate) const QUEUE_MAX: usize = 256 << 10;
+/// Requests taken between two looks at the queue: small ones can ask for large replies. No frame is
+/// larger.
+const WINDOW: usize = MSIZE_MAX as usize;
+
+/// A stream that does not wait.
+pub(crate) trait Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> Moved;
+    fn write(&mut self, bytes: &[u8]) -> Moved;
+}
+
+/// A client's stream.
+pub(crate) struct Conn<T> {
+    pub(crate) stream: T,
+    /// What has come and is not taken yet: part of a frame, or what waits for room among the replies.
+    /// At most one read, since nothing is read while whole frames wait.
+    pub(crate) input: Vec<u8>,
+}
+
+impl<T: Stream> Conn<T> {
+    pub(crate) fn new(stream: T) -> Self {
+        Conn { stream, input: Vec::new() }
+    }
+
+    /// Reads once, takes what has come, and sends what can be sent; None where the connection must end.
+    pub(crate) fn advance<S: Service>(
+        &mut self,
+        engine: &mut Engine<S>,
+        id: ConnId,
+        buffer: &mut [u8],
+        reads: bool,
+        now: Now,
+    ) -> Option<()> {
+        let mut input = core::mem::take(&mut self.input);
+        let mut fresh = 0;
+        if reads {
+            match self.stream.read(buffer) {
+                Moved::Later => {}
+                Moved::Ended => return None,
+                Moved::Bytes(n) if input.is_empty() => fresh = n,
+                Moved::Bytes(n) => input.extend_from_slice(&buffer[..n]),
+            }
+        }
+        if fresh > 0 {
+            // The common case: whole frames, taken where they were read.
+            let used = self.take(engine, id, &buffer[..fresh], now)?;
+            input.extend_from_slice(&buffer[used..fresh]);
+        } else {
+            let used = self.take(engine, id, &input, now)?;
+            input.drain(..used);
+        }
+        if input.is_empty() {
+            input = Vec::new();
+        }
+        self.input = input;
+        Some(())
+    }
+
+    /// Takes whole frames from `input` and sends the replies, as long as they find room; says how many
+    /// bytes it is done with, or None where the connection must end.
+    fn take<S: Service>(
+        &mut self,
+        engine: &mut Engine<S>,
+        id: ConnId,
+        input: &[u8],
+        now: Now,
+    ) -> Option<usize> {
+        let mut used = 0;
+        loop {
+            if engine.output(id).len() > QUEUE_MAX && !self.send(engine, id)? {
+                return Some(used);
+            }
+            let window = &input[used..input.len().min(used + WINDOW)];
+            match engine.feed(id, window, now)? {
+                0 => break,
+                n => used += n,
+            }
+        }
+        self.send(engine, id)?;
+        Some(used)
+    }
+
+    /// Sends what it can; says whether there is room again, or None where the connection must end.
+    fn send<S: Service>(&mut self, engine: &mut Engine<S>, id: ConnId) -> Option<bool> {
+        loop {
+            let output = engine.output(id);
+            if output.is_empty() {
+                return Some(true);
+            }
+            match self.stream.write(output) {
+                Moved::Bytes(n) => engine.consume(id, n),
+                Moved::Later => return Some(output.len() <= QUEUE_MAX),
+                Moved::Ended => return None,
+            }
+        }
+    }
+}
