@@ -87,11 +87,15 @@ fn enter(
     Ok(Entered { conn, place: place.to_owned(), role: who.role.clone(), policy, is_played })
 }
 
-/// May it be otherwise in a moment? A door that is being started again listens soon; one that is
-/// saturated has room again.
+/// May it be otherwise in a moment? A door that is being started again listens soon; one that has died
+/// before it let us in is; one that is saturated has room again.
 fn may_pass(error: &DialError) -> bool {
     match error {
         DialError::Connect { error, .. } => error.kind() == ErrorKind::ConnectionRefused,
+        DialError::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof
+        ),
         DialError::Refused(refusal) => refusal.word == Word::Busy,
         _ => false,
     }
