@@ -335,7 +335,7 @@ impl Check<'_> {
             }
         }
         let buffers = u64::from(network.receive_bytes) + u64::from(network.send_bytes);
-        let needs_kib = (u64::from(network.sessions + network.half_open) * buffers >> 10) + NETWORK_KIB;
+        let needs_kib = ((u64::from(network.sessions + network.half_open) * buffers) >> 10) + NETWORK_KIB;
         if needs_kib > network.memory_kib {
             let what = format!("{} found; {needs_kib} needed for that many connections", network.memory_kib);
             self.wrong("network.memory_kib", &what);
