@@ -2,7 +2,7 @@
 
 use root_task::program::Program;
 use root_task::restart::Restarts;
-use root_task::topology::{CONSOLE, Entry, FILE, INIT, Kind, Link, Topology};
+use root_task::topology::{CONSOLE, Entry, FILE, INIT, Kind, Link, NET, Topology};
 use task::Channel;
 use task::config::{ROOT, Text, Wire};
 
@@ -32,7 +32,8 @@ impl Pump {
                 self.make(&entry)?;
             }
         }
-        topology.links().try_for_each(|link| self.connect(&link))
+        topology.links().try_for_each(|link| self.connect(&link))?;
+        self.give_devices(topology)
     }
 
     fn make(&mut self, entry: &Entry<'static>) -> Result<(), Failed> {
@@ -65,6 +66,7 @@ impl Pump {
             match other {
                 INIT => self.init = Relay::new(channel, number),
                 CONSOLE => self.console = Relay::new(channel, number),
+                NET => self.net = Relay::new(channel, number),
                 _ => drop(self.others.push(channel)),
             }
             return self.give(link, number, rings, 1, None);
@@ -160,7 +162,8 @@ impl Pump {
             self.begin(number)?;
         }
         let last_ms = self.now_ms() + BOOT_MS;
-        while self.init.is_there() && !self.init.is_ready && self.now_ms() < last_ms {
+        let is_waited_for = |relay: &Relay| relay.is_there() && !relay.is_ready;
+        while (is_waited_for(&self.init) || is_waited_for(&self.net)) && self.now_ms() < last_ms {
             self.turn(output);
         }
         let boot_ms = self.now_ms();

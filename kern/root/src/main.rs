@@ -7,7 +7,11 @@
 #[cfg(target_os = "none")]
 mod begin;
 #[cfg(target_os = "none")]
+mod device;
+#[cfg(target_os = "none")]
 mod fault;
+#[cfg(target_os = "none")]
+mod net;
 #[cfg(target_os = "none")]
 mod output;
 #[cfg(target_os = "none")]

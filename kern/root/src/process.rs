@@ -187,7 +187,8 @@ impl Process {
         PAGES + (2 * u64::from(self.number) + page) * PAGE
     }
 
-    fn config(&mut self) -> &mut Config {
+    /// What it is told at each start.
+    pub(crate) fn config(&mut self) -> &mut Config {
         // SAFETY: `map_pages` mapped the page there for good, zeroed, and a configuration of zeros is one (a
         // role of 0 is the first). The process may read it meanwhile: it does not, until it has been started
         // anew, since only what is read once at a start changes.
@@ -253,6 +254,11 @@ impl Process {
         config.wires[channel] = wire;
         config.channels += 1;
         Ok(())
+    }
+
+    /// Its capabilities and its memory, for what it is given beside what all have.
+    pub(crate) fn spaces(&self) -> (CNode, VSpace) {
+        (self.cnode, self.vspace)
     }
 
     /// What wakes it, for the other end of a channel.

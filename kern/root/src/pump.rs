@@ -56,6 +56,7 @@ pub(crate) struct Pump {
     pub(crate) others: heapless::Vec<Channel, OTHERS_MAX>,
     pub(crate) init: Relay,
     pub(crate) console: Relay,
+    pub(crate) net: Relay,
     pub(crate) restart: Restart,
     pub(crate) ends: Ends,
     /// What other ends ring.
@@ -95,6 +96,7 @@ impl Pump {
             others: heapless::Vec::new(),
             init: Relay::default(),
             console: Relay::default(),
+            net: Relay::default(),
             restart,
             ends: Ends { faults: endpoint, pump: notification },
             bell,

@@ -12,12 +12,12 @@ use crate::pump::Pump;
 
 /// Bytes that wait for a process to take them.
 const OUT_MAX: usize = 4096;
-/// The longest line of init's.
-const LINE_MAX: usize = 128;
+/// The longest line of init's, and of the network's.
+const LINE_MAX: usize = 512;
 /// What ends an answer of the console's.
 const ANSWERED: u8 = 4;
 /// Bytes taken before others have their turn.
-const BURST: usize = 1024;
+pub(crate) const BURST: usize = 1024;
 
 /// This end of one channel.
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub(crate) struct Relay {
     channel: Option<(Channel, usize)>,
     conversation: u32,
     out: heapless::Vec<u8, OUT_MAX>,
-    line: heapless::Vec<u8, LINE_MAX>,
+    pub(crate) line: heapless::Vec<u8, LINE_MAX>,
     /// Lines that are still to be answered.
     pub(crate) waiting: u32,
     /// What the process says of itself.
@@ -33,7 +33,7 @@ pub(crate) struct Relay {
 }
 
 /// What has come of looking.
-enum Heard {
+pub(crate) enum Heard {
     Bytes(usize),
     /// The process has been started anew, or is gone.
     Lost,
@@ -66,7 +66,7 @@ impl Relay {
     }
 
     /// Sends what waits, and takes what has come.
-    fn look(&mut self, bytes: &mut [u8]) -> Heard {
+    pub(crate) fn look(&mut self, bytes: &mut [u8]) -> Heard {
         let Some((channel, number)) = &mut self.channel else { return Heard::Bytes(0) };
         let now = channel.conversation().unwrap_or(0);
         if now != self.conversation {
@@ -99,6 +99,7 @@ impl Pump {
     /// Takes what processes have sent.
     pub(crate) fn hear(&mut self, output: &mut Output) {
         self.hear_others(output);
+        self.hear_net(output);
         let mut bytes = [0; BURST];
         match self.init.look(&mut bytes) {
             Heard::Bytes(count) => bytes[..count].iter().for_each(|byte| self.init_said(*byte, output)),

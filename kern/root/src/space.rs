@@ -120,16 +120,23 @@ impl Store {
         Ok(frame.map(vspace, address, rights, memory)?)
     }
 
-    /// Maps the page of registers at the physical `address` into this process.
-    pub(crate) fn device(&mut self, address: u64) -> Result<Mmio, Failed> {
+    /// Makes the page of a kind that is at the physical `address` of a device; returns its slot.
+    pub(crate) fn device_page(&mut self, address: u64, kind: u64) -> Result<u64, Failed> {
+        let bits = u8::try_from(sel4::object_bits(kind, 0)).map_err(|_| Spent::Device)?;
         let slots = &mut self.slots;
-        let untyped = self.devices.carve(address, 12, |slot, bits| {
+        let untyped = self.devices.carve(address, bits, |slot, bits| {
             let first = slots.take(2)?;
             Untyped(slot).retype(object::UNTYPED, bits.into(), CNode::OWN, first, 2)?;
             Ok::<_, Failed>([first, first + 1])
         })?;
         let slot = self.slots.take(1)?;
-        Untyped(untyped).retype(object::ARM_SMALL_PAGE, 0, CNode::OWN, slot, 1)?;
+        Untyped(untyped).retype(kind, 0, CNode::OWN, slot, 1)?;
+        Ok(slot)
+    }
+
+    /// Maps the page of registers at the physical `address` into this process.
+    pub(crate) fn device(&mut self, address: u64) -> Result<Mmio, Failed> {
+        let slot = self.device_page(address, object::ARM_SMALL_PAGE)?;
         let at = self.device_at;
         self.device_at += PAGE;
         self.map(Frame(slot), VSpace::OWN, at, Rights::READ_WRITE, Memory::Device)?;

@@ -4,9 +4,10 @@
 //! restart BACKOFF_MS BACKOFF_MAX_MS DEATHS WINDOW_S
 //! part|server|worker NAME PROGRAM MEMORY_KIB CORE SECRET|-
 //! channel NAME NAME ask|route|enter|lines|many
+//! device NAME virtio-net|virtio-blk|rtl8139
 //! ```
 
-use task::config::Role;
+use task::config::{Device, Role};
 
 /// The file's name in the bundle.
 pub const FILE: &str = "topology";
@@ -17,6 +18,8 @@ pub const ROOT: &str = "root";
 pub const INIT: &str = "init";
 /// The process that answers the hive's verbs.
 pub const CONSOLE: &str = "console";
+/// The process that has the network.
+pub const NET: &str = "net";
 
 /// The text, read where it lies.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +115,11 @@ impl<'a> Topology<'a> {
         })
     }
 
+    /// The devices and who has them.
+    pub fn devices(self) -> impl Iterator<Item = (&'a str, Device)> {
+        self.lines("device").filter_map(|mut words| Some((words.next()?, Device::of(words.next()?)?)))
+    }
+
     /// The bounds of restarts.
     #[must_use]
     pub fn restart(self) -> Restart {
@@ -136,7 +144,7 @@ mod tests {
 
     const TEXT: &[u8] = b"restart 50 1000 5 30\npart init init 4096 0 -\nserver log logfs 8192 1 -\n\
         server queen queenfs 16384 2 issuer.key\nworker worker-1 worker-heart 6144 3 -\nserver half logfs\n\
-        channel queen log ask\nchannel root init lines\nchannel log queen gossip\n";
+        channel queen log ask\nchannel root init lines\nchannel log queen gossip\ndevice net rtl8139\ndevice log toaster\n";
 
     #[test]
     fn processes_come_in_order_by_kind() {
@@ -154,6 +162,12 @@ mod tests {
         let links: Vec<Link> = Topology::new(TEXT).links().collect();
         assert_eq!(links.len(), 2);
         assert_eq!((links[0].ends, links[0].roles), (["queen", "log"], [Role::Ask, Role::Serve]));
+    }
+
+    #[test]
+    fn a_device_is_one_that_is_known() {
+        let devices: Vec<_> = Topology::new(TEXT).devices().collect();
+        assert_eq!(devices, [(NET, Device::Rtl8139)]);
     }
 
     #[test]

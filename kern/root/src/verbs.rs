@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 
 use console::{Answer, Fault, RootVerb, Verb};
 use root_task::topology::Kind;
+use task::config::LINES_MAX;
 use task::slots;
 
 use crate::output::Output;
@@ -18,7 +19,11 @@ pub(crate) fn serve(pump: &mut Pump, line: Result<&str, Fault>, output: &mut Out
         return pump.prompt(output);
     }
     match Verb::of(line) {
-        Ok(Verb::Root(verb)) => root(pump, verb, output),
+        Ok(Verb::Root(verb)) => {
+            if !root(pump, verb, output) {
+                return;
+            }
+        }
         Ok(Verb::Kill { id }) if is_kept(pump, id) => kill(pump, id, output),
         parsed => {
             if let Ok(line) = line
@@ -60,7 +65,8 @@ fn kill(pump: &mut Pump, name: &str, output: &mut Output) {
     pump.ended(number, "killed", output);
 }
 
-fn root(pump: &mut Pump, verb: RootVerb, output: &mut Output) {
+/// Answers a verb of this console's own; false if the answer is still to come.
+fn root(pump: &mut Pump, verb: RootVerb, output: &mut Output) -> bool {
     let answer = Answer::ok(verb.name());
     let (boot, store) = (&pump.boot, &pump.store);
     match verb {
@@ -112,12 +118,19 @@ fn root(pump: &mut Pump, verb: RootVerb, output: &mut Output) {
             }
             print(output, &Answer::end());
         }
+        // It answers itself, and the prompt comes after it.
+        RootVerb::NetStats if pump.ask_net() => return false,
+        RootVerb::NetStats if pump.net.is_there() => {
+            let detail = "the network does not run, or does not keep up";
+            print(output, &Answer::err(verb.name(), "busy").with("detail", detail));
+        }
         RootVerb::NetStats => {
             let detail = "this image has no network";
             print(output, &Answer::err(verb.name(), "unsupported").with("detail", detail));
         }
         RootVerb::Reboot => reboot(pump, output),
     }
+    true
 }
 
 /// Every capability of every process. `fault`, `wait` and `root` are what all have; then the bells of its
@@ -128,9 +141,15 @@ fn caps(pump: &mut Pump, output: &mut Output) {
     for process in &mut pump.processes {
         let _ = write!(output, "{}", process.name);
         let wires = process.wires().len() as u64;
+        // The memory's frame, and the interrupt lines behind it.
+        let device = match u64::from(process.config().lines) {
+            0 => 0..0,
+            lines => slots::DMA..slots::DMA + 1 + lines,
+        };
         for slot in 0..1 << slots::BITS {
             let is_given = [slots::FAULT, slots::WAIT, slots::ROOT].contains(&slot)
-                || (slots::notify(0)..slots::notify(0) + wires).contains(&slot);
+                || (slots::notify(0)..slots::notify(0) + wires).contains(&slot)
+                || device.contains(&slot);
             if !(is_given || !sel4::HAS_CONSOLE) || !process.has(slot, free) {
                 continue;
             }
@@ -138,6 +157,10 @@ fn caps(pump: &mut Pump, output: &mut Output) {
                 slots::FAULT => output.write_str(" fault"),
                 slots::WAIT => output.write_str(" wait"),
                 slots::ROOT => output.write_str(" root"),
+                slots::DMA => output.write_str(" dma"),
+                slot if (0..LINES_MAX).any(|line| slots::interrupt(line) == slot) => {
+                    output.write_str(" interrupt")
+                }
                 slot => match process.wires().get((slot - slots::notify(0)) as usize) {
                     Some(wire) => write!(output, " {}", wire.peer.as_str()),
                     None => write!(output, " unknown={slot}"),

@@ -1,5 +1,6 @@
 //! One end of a channel, as long as both processes live, and again when one has been started anew.
 
+use chan::mux::Pipe;
 use chan::ring::{Corrupt, Reader, Writer};
 use sel4::Notification;
 
@@ -83,5 +84,56 @@ impl Channel {
             self.bell.signal();
         }
         Ok(count)
+    }
+}
+
+/// A channel for frames of many streams (lib/chan's mux): the other end is woken once for all that was done.
+#[derive(Debug)]
+pub struct Many {
+    channel: Channel,
+    /// Something was written; so much was read that the other end may have waited for room.
+    rings: bool,
+}
+
+impl Many {
+    /// The channel's end.
+    #[must_use]
+    pub const fn new(channel: Channel) -> Self {
+        Self { channel, rings: false }
+    }
+
+    /// See [`Channel::conversation`].
+    pub fn conversation(&mut self) -> Option<u32> {
+        self.channel.conversation()
+    }
+
+    /// Wakes the other end, if there is something for it.
+    pub fn ring(&mut self) {
+        if core::mem::take(&mut self.rings) {
+            self.channel.bell.signal();
+        }
+    }
+}
+
+impl Pipe for Many {
+    fn room(&mut self) -> Result<usize, Corrupt> {
+        self.channel.writer.room()
+    }
+
+    fn waiting(&mut self) -> Result<usize, Corrupt> {
+        let waiting = self.channel.reader.waiting()?;
+        // An end waits for room only while the ring is nearly full.
+        self.rings |= waiting > RING_BYTES / 2;
+        Ok(waiting)
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<usize, Corrupt> {
+        let count = self.channel.writer.write(data)?;
+        self.rings |= count > 0;
+        Ok(count)
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, Corrupt> {
+        self.channel.reader.read(out)
     }
 }

@@ -87,6 +87,36 @@ pub struct Wire {
     pub role: Role,
 }
 
+/// Most interrupt lines of a device.
+pub const LINES_MAX: usize = 4;
+
+/// Which device a process has, alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Device {
+    /// None.
+    None = 0,
+    /// The virtio network card.
+    VirtioNet = 1,
+    /// The virtio disk.
+    VirtioBlk = 2,
+    /// The RTL8139 network card, and with it the PCI bus.
+    Rtl8139 = 3,
+}
+
+impl Device {
+    /// The device that the word of a topology names.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "virtio-net" => Self::VirtioNet,
+            "virtio-blk" => Self::VirtioBlk,
+            "rtl8139" => Self::Rtl8139,
+            _ => return None,
+        })
+    }
+}
+
 /// The page's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -111,6 +141,12 @@ pub struct Config {
     pub secret_name: Text<NAME_MAX>,
     /// See `secret_name`.
     pub secret: Text<SECRET_MAX>,
+    /// Its device.
+    pub device: Device,
+    /// How many interrupt lines that has.
+    pub lines: u32,
+    /// Where the device's memory lies for the device.
+    pub dma_bus: u64,
 }
 
 impl Config {
@@ -125,6 +161,9 @@ impl Config {
             wires: [Wire { peer: Text::new(""), number: ROOT, role: Role::Lines }; CHANNELS_MAX],
             manifest_bytes: 0,
             heap: [0; 2],
+            device: Device::None,
+            lines: 0,
+            dma_bus: 0,
             seed: [0; 32],
             secret_name: Text::new(""),
             secret: Text::new(""),

@@ -8,6 +8,8 @@
 mod channel;
 pub mod config;
 #[cfg(all(target_os = "none", feature = "process"))]
+pub mod device;
+#[cfg(all(target_os = "none", feature = "process"))]
 mod heap;
 pub mod place;
 #[cfg(all(target_os = "none", feature = "process"))]
@@ -16,7 +18,7 @@ pub mod shared;
 pub mod slots;
 
 #[cfg(target_os = "none")]
-pub use channel::Channel;
+pub use channel::{Channel, Many};
 #[cfg(all(target_os = "none", feature = "process"))]
 pub use process::*;
 

@@ -30,6 +30,12 @@ pub const MANIFEST_MAX: u64 = 64 << 10;
 pub const STORY: u64 = 0x5006_0000;
 /// Most bytes of it.
 pub const STORY_MAX: u64 = 8 << 10;
+/// A device's registers, for the process that has the device: a page, and after it the PCI bus's configuration.
+pub const REGISTERS: u64 = 0x5100_0000;
+/// The PCI bus's configuration space: a large page.
+pub const PCI: u64 = 0x5120_0000;
+/// The memory that the device reads and writes: a large page.
+pub const DMA: u64 = 0x5140_0000;
 /// The first channel's rings.
 const CHANNELS: u64 = 0x6000_0000;
 
@@ -60,6 +66,9 @@ mod tests {
             (LIVES, LIVES + PAGE),
             (MANIFEST, MANIFEST + MANIFEST_MAX),
             (STORY, STORY + STORY_MAX),
+            (REGISTERS, REGISTERS + PAGE),
+            (PCI, PCI + LARGE - 1),
+            (DMA, DMA + LARGE),
         ];
         for channel in 0..CHANNELS_MAX {
             for writes in [true, false] {
@@ -71,6 +80,6 @@ mod tests {
         for pair in ranges.windows(2) {
             assert!(pair[0].1 < pair[1].0, "{pair:x?}");
         }
-        assert_eq!((TEXT % LARGE, CHANNELS % LARGE), (0, 0));
+        assert_eq!([TEXT, CHANNELS, PCI, DMA].map(|at| at % LARGE), [0; 4]);
     }
 }

@@ -87,6 +87,12 @@ pub fn wall_ms() -> u64 {
 
 /// Sleeps until a channel has something, or until then.
 pub fn sleep(deadline_ms: Option<u64>) {
+    let _ = sleep_with_device(deadline_ms);
+}
+
+/// As [`sleep`], or until the process's device has something; returns its interrupt lines that came, as bits.
+#[must_use]
+pub fn sleep_with_device(deadline_ms: Option<u64>) -> u64 {
     let report = report();
     let deadline_ms = deadline_ms.unwrap_or(NEVER);
     report.deadline_ms.store(deadline_ms, Ordering::SeqCst);
@@ -96,8 +102,9 @@ pub fn sleep(deadline_ms: Option<u64>) {
     if deadline_ms < lives().look_ms.load(Ordering::SeqCst) {
         Notification(slots::ROOT).signal();
     }
-    let _ = Notification(slots::WAIT).wait();
+    let lines = Notification(slots::WAIT).wait();
     report.turns.fetch_and(!1, Ordering::Relaxed);
+    lines
 }
 
 /// Tells the root task that the other end of a channel has spoilt it.

@@ -14,3 +14,12 @@ pub const ROOT: u64 = 3;
 pub const fn notify(channel: usize) -> u64 {
     8 + channel as u64
 }
+
+/// The frame of a device's memory, for the kernel's cache operations on it.
+pub const DMA: u64 = 48;
+
+/// One of a device's interrupt lines; its signal sets the bit of its number at [`WAIT`].
+#[must_use]
+pub const fn interrupt(line: usize) -> u64 {
+    49 + line as u64
+}

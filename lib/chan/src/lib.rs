@@ -5,10 +5,13 @@
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 pub mod mux;
 #[cfg(not(target_os = "none"))]
 pub mod pass;
 pub mod ring;
+pub mod streams;
 #[cfg(not(target_os = "none"))]
 pub mod unix;
 

@@ -104,6 +104,14 @@ impl CNode {
         invoke::c_node_copy(self.0, to, DEPTH, source.0, from, depth, Rights::READ_WRITE.0)
     }
 
+    /// Moves a capability here out of another table; a page stays mapped where it is.
+    ///
+    /// # Errors
+    /// As for [`CNode::copy`].
+    pub fn move_from(self, to: u64, depth: u8, source: Self, from: u64) -> Result {
+        invoke::c_node_move(self.0, to, depth, source.0, from, DEPTH)
+    }
+
     /// Copies with a badge, or with a guard for a CNode.
     ///
     /// # Errors
@@ -280,6 +288,22 @@ impl Frame {
     /// If it is no page.
     pub fn address(self) -> Result<u64> {
         invoke::arm_page_get_address(self.0)
+    }
+
+    /// Makes what was written to `[from, to)` of the page visible to devices.
+    ///
+    /// # Errors
+    /// If this capability has not mapped the page.
+    pub fn clean(self, from: u64, to: u64) -> Result {
+        invoke::arm_page_clean_data(self.0, from, to)
+    }
+
+    /// Makes what devices wrote to `[from, to)` of the page visible here.
+    ///
+    /// # Errors
+    /// If this capability has not mapped the page.
+    pub fn invalidate(self, from: u64, to: u64) -> Result {
+        invoke::arm_page_invalidate_data(self.0, from, to)
     }
 
     /// Makes what was written to `[from, to)` of the page visible to instruction fetches.
