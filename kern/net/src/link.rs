@@ -45,8 +45,14 @@ impl<P: Pipe> Link<P> {
         self.broken
     }
 
+    /// Whether the process takes connections of this kind, when it is up.
+    #[must_use]
+    pub fn serves(&self, listener: Listener) -> bool {
+        (self.takes)(listener)
+    }
+
     pub(crate) fn takes(&self, listener: Listener) -> bool {
-        self.is_up && self.broken.is_none() && (self.takes)(listener)
+        self.is_alive() && self.serves(listener)
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -1,12 +1,13 @@
 //! The topology as the seL4 image's root task reads it: a line a process, a line a channel. The format is said
 //! in kern/root/src/topology.rs.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::string::String;
 use std::vec::Vec;
 
 use super::output::channels;
-use crate::Manifest;
+use crate::{Manifest, NetworkMode, Service};
 
 /// Memory of init and of the self-test, and of a worker.
 const PART_KIB: u64 = 4096;
@@ -16,6 +17,8 @@ const WORKERS_MAX: u32 = 8;
 
 /// Who does what the hosted hive's init does.
 const INIT: &str = "init";
+/// Who has the network.
+const NET: &str = "net";
 
 pub(crate) fn topology(manifest: &Manifest) -> String {
     let mut out = String::new();
@@ -39,6 +42,13 @@ pub(crate) fn topology(manifest: &Manifest) -> String {
     }
 
     let _ = writeln!(out, "channel root pong lines\nchannel root {INIT} lines");
+    let network = &manifest.network;
+    let has_network = network.mode != NetworkMode::Off;
+    if has_network {
+        let core = network.affinity.first().copied().unwrap_or(0);
+        let _ = writeln!(out, "server {NET} {NET} {} {core} -", network.memory_kib);
+    }
+
     let has = |name: &str| manifest.server(name).is_some();
     for ((from, to), roots) in &channels(manifest) {
         // What the door asks for itself goes apart from what its clients ask.
@@ -56,10 +66,25 @@ pub(crate) fn topology(manifest: &Manifest) -> String {
     if has("console") {
         let _ = writeln!(out, "channel root console lines\nchannel console door enter");
     }
+    if has_network {
+        let _ = writeln!(out, "channel root {NET} lines\ndevice {NET} {}", network.nic.word());
+        let services: BTreeSet<&str> = manifest.ports().map(|(service, _)| server_of(service)).collect();
+        for server in services.into_iter().filter(|server| has(server)) {
+            let _ = writeln!(out, "channel {NET} {server} many");
+        }
+    }
     for n in 0..workers.len() {
         let _ = writeln!(out, "channel {INIT} {} lines\nchannel {} door enter", name(n), name(n));
     }
     out
+}
+
+/// Who serves what comes in over the network.
+fn server_of(service: Service) -> &'static str {
+    match service {
+        Service::Console => "console",
+        Service::Ninep | Service::Compat => "door",
+    }
 }
 
 /// Whether servers only ask for that root.

@@ -1,4 +1,5 @@
 //! The network of an image.
+#![allow(clippy::expect_used)] // A test fails by panicking.
 
 use manifest::{Manifest, NetworkMode, Nic, Service};
 
