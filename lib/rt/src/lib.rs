@@ -50,6 +50,8 @@ pub use self::sel4::clock::{entropy, now};
 #[cfg(target_os = "none")]
 pub use self::sel4::host::Host;
 #[cfg(target_os = "none")]
+pub use self::sel4::network::Network;
+#[cfg(target_os = "none")]
 pub use self::sel4::poll::{Poll, Wire};
 #[cfg(target_os = "none")]
 pub use self::sel4::serve::{complain, serve};

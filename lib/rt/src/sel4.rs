@@ -3,5 +3,6 @@
 pub(crate) mod boot;
 pub(crate) mod clock;
 pub(crate) mod host;
+pub(crate) mod network;
 pub(crate) mod poll;
 pub(crate) mod serve;

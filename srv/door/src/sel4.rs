@@ -5,10 +5,13 @@ use crate::files::Own;
 use crate::session::Rules;
 use alloc::rc::Rc;
 use chan::Moved;
+use chan::mux::Listener;
+use chan::streams::StreamId;
 use core::cell::RefCell;
+use manifest::{Fids, ListenerKind};
 use rt::prelude::*;
 use rt::task::config::Role;
-use rt::{Boot, BootError, Host, Poll, Wire};
+use rt::{Boot, BootError, Host, Network, Poll, Wire};
 
 /// One read: as much as a channel holds.
 const READ_BYTES: usize = rt::task::RING_BYTES;
@@ -22,8 +25,16 @@ type Opened = Rc<RefCell<Vec<u16>>>;
 /// Which servers can be reached, by name.
 type Reachable = Rc<RefCell<Vec<(&'static str, bool)>>>;
 
+/// Where a client is.
+enum End {
+    /// At the other end of a channel, one after the other.
+    Wire(Wire),
+    /// Beyond the network, of which there may be more than one.
+    Stream { network: usize, id: StreamId },
+}
+
 struct Client {
-    wire: Wire,
+    end: End,
     slot: Option<usize>,
     /// Must not be read until replies have gone out.
     is_waiting: bool,
@@ -42,7 +53,10 @@ struct Loop {
     door: Door,
     host: Host<Own>,
     rules: Rules,
+    /// The rules of clients beyond the network.
+    beyond: Beyond,
     clients: Vec<Client>,
+    networks: Vec<Network>,
     servers: Vec<Server>,
     names: Vec<String>,
     opened: Opened,
@@ -71,7 +85,8 @@ pub fn run() -> Result<(), BootError> {
     let listener = listener.ok_or_else(|| BootError("listeners: there is none".into()))?;
     let rules = Rules { fids: listener.fids, overflow: listener.overflow, local_queen: listener.local_queen };
     let clients = poll.take(Role::Admit).into_iter();
-    let clients = clients.map(|wire| Client { wire, slot: None, is_waiting: false, is_runnable: false });
+    let clients = clients.map(|wire| Client::new(End::Wire(wire)));
+    let networks = poll.take_networks();
     let servers = poll.take(Role::Route).into_iter();
     let servers = servers.map(|wire| Server { wire, channel: None, input: Vec::new() });
     let names = door.channel_names().map(|name| name.to_string()).collect();
@@ -81,6 +96,8 @@ pub fn run() -> Result<(), BootError> {
         host,
         rules,
         clients: clients.collect(),
+        networks,
+        beyond: Beyond::of(&boot.manifest.listeners),
         servers: servers.collect(),
         names,
         opened,
@@ -93,6 +110,37 @@ pub fn run() -> Result<(), BootError> {
     }
 }
 
+impl Client {
+    fn new(end: End) -> Client {
+        Client { end, slot: None, is_waiting: false, is_runnable: false }
+    }
+}
+
+/// The rules of the ports, as the manifest's first listener of a kind has them.
+struct Beyond {
+    strict: Option<Rules>,
+    compat: Option<Rules>,
+}
+
+impl Beyond {
+    fn of(listeners: &[manifest::Listener]) -> Beyond {
+        let first = |fids: Fids| {
+            let mut of_tcp = listeners.iter().filter(|listener| listener.kind == ListenerKind::Tcp);
+            let listener = of_tcp.find(|listener| listener.fids == fids)?;
+            Some(Rules { fids, overflow: listener.overflow, local_queen: false })
+        };
+        Beyond { strict: first(Fids::Strict), compat: first(Fids::Reuse) }
+    }
+
+    fn rules(&self, listener: Listener) -> Option<Rules> {
+        match listener {
+            Listener::Ninep => self.strict.clone(),
+            Listener::Compat => self.compat.clone(),
+            Listener::Console => None,
+        }
+    }
+}
+
 impl Loop {
     fn turn(&mut self) {
         let now = rt::now();
@@ -101,7 +149,8 @@ impl Loop {
         for at in 0..self.servers.len() {
             self.read_server(at);
         }
-        for at in 0..self.clients.len() {
+        // From the last one on: one that goes is replaced by one that had its turn.
+        for at in (0..self.clients.len()).rev() {
             self.read_client(at);
         }
         self.host.receive(now);
@@ -132,37 +181,69 @@ impl Loop {
         let there = self.servers.iter().map(|server| (server.wire.peer, server.wire.is_open()));
         *self.reachable.borrow_mut() = there.collect();
         for at in 0..self.clients.len() {
-            if !self.clients[at].wire.has_changed() {
+            let client = &mut self.clients[at];
+            let End::Wire(wire) = &mut client.end else { continue };
+            if !wire.has_changed() {
                 continue;
             }
-            if let Some(slot) = self.clients[at].slot {
-                self.end(slot);
+            if let Some(slot) = client.slot.take() {
+                (client.is_waiting, client.is_runnable) = (false, false);
+                self.door.disconnect(slot);
             }
-            let client = &mut self.clients[at];
-            if client.wire.is_open() {
-                let is_owner = client.wire.peer == CONSOLE;
+            if wire.is_open() {
+                let is_owner = wire.peer == CONSOLE;
                 let rules = Rules { local_queen: self.rules.local_queen && is_owner, ..self.rules.clone() };
                 let uid = is_owner.then_some(OWNER);
-                match self.door.accept(rules, client.wire.peer.into(), uid) {
+                match self.door.accept(rules, wire.peer.into(), uid) {
                     Ok(slot) => client.slot = Some(slot),
-                    Err(_) => drop(client.wire.write(&Door::turn_away())),
+                    Err(_) => drop(wire.write(&Door::turn_away())),
+                }
+            }
+        }
+        for network in 0..self.networks.len() {
+            self.look_beyond(network);
+        }
+    }
+
+    /// Who has come over the network, and is all of it void?
+    fn look_beyond(&mut self, network: usize) {
+        if self.networks[network].take() {
+            let is_there = |client: &Client| matches!(client.end, End::Stream { network: at, .. } if at == network);
+            let gone: Vec<usize> =
+                self.clients.iter().filter(|client| is_there(client)).filter_map(|client| client.slot).collect();
+            gone.into_iter().for_each(|slot| self.end(slot));
+        }
+        while let Some((id, listener, peer)) = self.networks[network].opened() {
+            let accepted = match self.beyond.rules(listener) {
+                Some(rules) => self.door.accept(rules, peer.to_string(), None).ok(),
+                None => None,
+            };
+            match accepted {
+                Some(slot) => {
+                    let end = End::Stream { network, id };
+                    self.clients.push(Client { slot: Some(slot), ..Client::new(end) });
+                }
+                None => {
+                    let _ = self.networks[network].write(id, &Door::turn_away());
+                    self.networks[network].close(id);
                 }
             }
         }
     }
 
-    fn client(&mut self, slot: usize) -> Option<&mut Client> {
-        self.clients.iter_mut().find(|client| client.slot == Some(slot))
-    }
-
     fn read_client(&mut self, at: usize) {
         loop {
-            let client = &mut self.clients[at];
+            // One that came over the network is gone when its session ends.
+            let Some(client) = self.clients.get_mut(at) else { return };
             let Some(slot) = client.slot.filter(|_| !client.is_waiting) else { return };
             let turn = if core::mem::take(&mut client.is_runnable) {
                 self.door.client_turn(slot)
             } else {
-                match client.wire.read(&mut self.buffer) {
+                let moved = match &mut client.end {
+                    End::Wire(wire) => wire.read(&mut self.buffer),
+                    End::Stream { network, id } => self.networks[*network].read(*id, &mut self.buffer),
+                };
+                match moved {
                     Moved::Later => return,
                     Moved::Ended => return self.end(slot),
                     Moved::Bytes(n) => self.door.client_input(slot, &self.buffer[..n]),
@@ -185,12 +266,15 @@ impl Loop {
     }
 
     fn end(&mut self, slot: usize) {
-        if let Some(client) = self.client(slot) {
-            client.slot = None;
-            client.is_waiting = false;
-            client.is_runnable = false;
-            self.door.disconnect(slot);
+        let Some(at) = self.clients.iter().position(|client| client.slot == Some(slot)) else { return };
+        if let End::Stream { network, id } = self.clients[at].end {
+            self.networks[network].close(id);
+            self.clients.swap_remove(at);
+        } else {
+            let client = &mut self.clients[at];
+            (client.slot, client.is_waiting, client.is_runnable) = (None, false, false);
         }
+        self.door.disconnect(slot);
     }
 
     /// Everything that is decided goes out: to servers first, whose answers are waited for.
@@ -216,11 +300,16 @@ impl Loop {
         dirty.clear();
         self.dirty = dirty;
         // A client that takes its replies slowly rings, and is not said to be dirty again.
-        for at in 0..self.clients.len() {
-            if let Some(slot) = self.clients[at].slot {
+        let mut at = 0;
+        while let Some(client) = self.clients.get(at) {
+            let slot = client.slot;
+            if let Some(slot) = slot {
                 self.flush_client(slot);
             }
+            // Where one went, another is now.
+            at += usize::from(self.clients.get(at).is_some_and(|client| client.slot == slot));
         }
+        self.networks.iter_mut().for_each(Network::flush);
     }
 
     fn flush_client(&mut self, slot: usize) {
@@ -230,7 +319,11 @@ impl Loop {
             if output.is_empty() {
                 break;
             }
-            match client.wire.write(output) {
+            let moved = match &mut client.end {
+                End::Wire(wire) => wire.write(output),
+                End::Stream { network, id } => self.networks[*network].write(*id, output),
+            };
+            match moved {
                 Moved::Bytes(n) => self.door.client_sent(slot, n),
                 Moved::Later => break,
                 Moved::Ended => return self.end(slot),

@@ -1,5 +1,6 @@
 //! The process's channels, and its sleep.
 
+use super::network::Network;
 use crate::conn::Stream;
 use crate::prelude::*;
 use chan::Moved;
@@ -106,6 +107,12 @@ impl Poll {
         let (taken, left) = core::mem::take(&mut self.wires).into_iter().partition(|wire| wire.role == role);
         self.wires = left;
         taken
+    }
+
+    /// Takes the channels to the processes that have a network.
+    pub fn take_networks(&mut self) -> Vec<Network> {
+        let wires = self.take(Role::Many).into_iter();
+        wires.map(|wire| Network::new(wire.number, wire.channel)).collect()
     }
 
     /// Sleeps until a channel has something, or the clock reaches `deadline_ms`.
