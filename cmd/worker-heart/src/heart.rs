@@ -32,8 +32,10 @@ pub(crate) trait Space {
     fn open(&mut self) -> Result<(), Fault>;
     /// The last beat that the file has; 0 where it has none.
     fn last(&mut self) -> Result<u64, Fault>;
-    /// Writes beat `n`; it has arrived when this returns.
-    fn append(&mut self, n: u64) -> Result<(), Fault>;
+    /// Sends beat `n`; what becomes of it [`Space::taken`] says.
+    fn send(&mut self, n: u64) -> Result<(), Fault>;
+    /// Waits for the answer to the beat that was sent; it has arrived when this is Ok.
+    fn taken(&mut self) -> Result<(), Fault>;
 }
 
 /// What to do next.
@@ -69,33 +71,51 @@ impl Heart {
 
     /// One beat, if it can be. A number that was acknowledged is never sent again, and none is left out.
     pub(crate) fn beat(&mut self, space: &mut impl Space) -> Step {
-        match self.attempt(space) {
-            Ok(()) => {
-                self.wait_ms = WAIT_MS;
-                self.missing = 0;
-                self.is_in_doubt = false;
-                self.next += 1;
-                if self.ticks > 0 && self.next > self.ticks { Step::Done } else { Step::Wait(self.period_ms) }
-            }
-            Err(error) => self.fault(error),
+        match self.begin(space) {
+            Some(step) => step,
+            None => self.end(space),
         }
     }
 
-    fn attempt(&mut self, space: &mut impl Space) -> Result<(), Fault> {
+    /// Sends a beat: None, and [`Heart::end`] comes next; or says what to do next where none was sent.
+    pub(crate) fn begin(&mut self, space: &mut impl Space) -> Option<Step> {
+        match self.send(space) {
+            Ok(true) => None,
+            Ok(false) => Some(self.arrived()),
+            Err(error) => Some(self.fault(error)),
+        }
+    }
+
+    /// Waits for what became of the beat that was sent.
+    pub(crate) fn end(&mut self, space: &mut impl Space) -> Step {
+        match space.taken() {
+            Ok(()) => self.arrived(),
+            Err(error) => {
+                self.is_in_doubt = is_doubtful(&error);
+                self.fault(error)
+            }
+        }
+    }
+
+    fn send(&mut self, space: &mut impl Space) -> Result<bool, Fault> {
         if !self.is_open {
             space.open()?;
             self.is_open = true;
         }
         if self.is_in_doubt && space.last()? >= self.next {
-            return Ok(());
+            return Ok(false);
         }
-        let outcome = space.append(self.next);
-        // A refusal is without effect, but for a server that died with the request in hand.
-        self.is_in_doubt = match &outcome {
-            Ok(()) => false,
-            Err(error) => matches!(error.word, None | Some(Word::Busy)),
-        };
-        outcome
+        let sent = space.send(self.next);
+        self.is_in_doubt = sent.as_ref().is_err_and(is_doubtful);
+        sent.map(|()| true)
+    }
+
+    fn arrived(&mut self) -> Step {
+        self.wait_ms = WAIT_MS;
+        self.missing = 0;
+        self.is_in_doubt = false;
+        self.next += 1;
+        if self.ticks > 0 && self.next > self.ticks { Step::Done } else { Step::Wait(self.period_ms) }
     }
 
     fn fault(&mut self, error: Fault) -> Step {
@@ -126,6 +146,11 @@ impl Heart {
     }
 }
 
+/// A refusal is without effect, but for a server that died with the request in hand.
+fn is_doubtful(error: &Fault) -> bool {
+    matches!(error.word, None | Some(Word::Busy))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +160,7 @@ mod tests {
     #[derive(Default)]
     struct Toy {
         beats: Vec<u64>,
+        sent: u64,
         faults: VecDeque<Option<Mishap>>,
         opens: u32,
     }
@@ -169,7 +195,13 @@ mod tests {
             Ok(self.beats.last().copied().unwrap_or(0))
         }
 
-        fn append(&mut self, n: u64) -> Result<(), super::Fault> {
+        fn send(&mut self, n: u64) -> Result<(), super::Fault> {
+            self.sent = n;
+            Ok(())
+        }
+
+        fn taken(&mut self) -> Result<(), super::Fault> {
+            let n = self.sent;
             match self.faults.pop_front().flatten() {
                 None => {
                     self.beats.push(n);

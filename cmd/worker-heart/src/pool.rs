@@ -1,6 +1,7 @@
-//! Many hearts in one process, each with a ticket and a session of its own. A few threads share them:
-//! as many beats are on their way at once, and no more. Lines on the standard input start and stop
-//! hearts; at its end all end.
+//! Many hearts in one process, each with a ticket and a session of its own. A few threads share them. What
+//! is due together is sent together and then waited for: a thread that waited for each beat in turn would
+//! have the machine change processes for every record. Lines on the standard input start and stop hearts;
+//! at its end all end.
 
 use crate::heart::{Heart, Step};
 use crate::space::Files;
@@ -16,8 +17,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// Threads. A thread for each heart would have a machine's processors run hearts before the hive.
-const LANES: usize = 32;
+/// Threads: more than one, so that what one hive's file keeps waiting is not everybody.
+const LANES: usize = 4;
+/// Beats that are on their way at once in each.
+const TOGETHER: usize = 64;
+/// Beats of a slow heart are due on multiples of this, so that some are due together.
+const GRID: Duration = Duration::from_millis(10);
+/// A heart is slow from here on.
+const SLOW_MS: u64 = 200;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
@@ -83,12 +90,13 @@ struct Lane {
     /// Numbers are never used again: what is due for one that has stopped is passed over.
     due: BinaryHeap<Reverse<(Instant, u64)>>,
     next: u64,
+    born: Instant,
 }
 
 impl Lane {
     fn new(orders: Receiver<Order>) -> Lane {
         let (members, numbers) = (HashMap::new(), HashMap::new());
-        Lane { orders, members, numbers, due: BinaryHeap::new(), next: 0 }
+        Lane { orders, members, numbers, due: BinaryHeap::new(), next: 0, born: Instant::now() }
     }
 
     fn run(mut self) {
@@ -129,13 +137,38 @@ impl Lane {
         }
     }
 
-    /// The heart that has been due for longest.
+    /// The hearts that are due, the one that has been due for longest first.
     fn beat(&mut self) {
-        let Some(Reverse((_, number))) = self.due.pop() else { return };
-        let Some(member) = self.members.get_mut(&number) else { return };
-        match member.heart.beat(&mut member.files) {
-            Step::Wait(ms) => self.due.push(Reverse((Instant::now() + Duration::from_millis(ms), number))),
+        let now = Instant::now();
+        let mut sent = Vec::with_capacity(TOGETHER);
+        while sent.len() < TOGETHER
+            && let Some(Reverse((at, number))) = self.due.peek().copied()
+            && at <= now
+        {
+            self.due.pop();
+            let Some(member) = self.members.get_mut(&number) else { continue };
+            match member.heart.begin(&mut member.files) {
+                None => sent.push((at, number)),
+                Some(step) => self.after(at, number, step),
+            }
+        }
+        for (at, number) in sent {
+            let Some(member) = self.members.get_mut(&number) else { continue };
+            let step = member.heart.end(&mut member.files);
+            self.after(at, number, step);
+        }
+    }
+
+    /// What comes after the beat that was due then.
+    fn after(&mut self, at: Instant, number: u64, step: Step) {
+        match step {
+            Step::Wait(ms) => {
+                let due = (at + Duration::from_millis(ms)).max(Instant::now());
+                let due = if ms >= SLOW_MS { on_grid(self.born, due) } else { due };
+                self.due.push(Reverse((due, number)));
+            }
             step => {
+                let Some(member) = self.members.get(&number) else { return };
                 let subject = member.subject.clone();
                 if let Step::Failed(error) = step {
                     eprintln!("worker-heart: {subject}: {}", error.said);
@@ -146,12 +179,30 @@ impl Lane {
     }
 }
 
+/// The first multiple of [`GRID`] since `born` that is not before `at`.
+fn on_grid(born: Instant, at: Instant) -> Instant {
+    let since = at.saturating_duration_since(born).as_micros();
+    // After a year and four months the grid ends.
+    u32::try_from(since.div_ceil(GRID.as_micros())).map_or(at, |steps| born + GRID * steps)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn order(line: &str) -> Order {
         serde_json::from_str(line).unwrap()
+    }
+
+    #[test]
+    fn what_is_due_is_due_on_the_grid_and_never_early() {
+        let born = Instant::now();
+        for us in [0, 1, 9_999, 10_000, 10_001, 1_234_567, 40_000_000_000] {
+            let at = born + Duration::from_micros(us);
+            let due = on_grid(born, at);
+            assert!(due >= at && due - at < GRID, "{us}");
+            assert_eq!((due - born).as_micros() % GRID.as_micros(), 0);
+        }
     }
 
     #[test]
@@ -179,6 +230,7 @@ mod tests {
         lane.beat();
         assert_eq!((lane.members.len(), lane.due.len()), (1, 1), "no door yet: it waits");
         lane.stop("w");
+        lane.due = BinaryHeap::from([Reverse((Instant::now(), 0))]);
         lane.beat();
         assert!(lane.members.is_empty() && lane.numbers.is_empty() && lane.due.is_empty());
     }

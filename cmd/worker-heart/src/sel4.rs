@@ -251,7 +251,8 @@ impl Space for Files {
         Ok(last(&records, self.schema))
     }
 
-    fn append(&mut self, n: u64) -> Result<(), Fault> {
+    /// One heart has nothing to send meanwhile: its beat has arrived when this returns.
+    fn send(&mut self, n: u64) -> Result<(), Fault> {
         let telemetry = self.session.as_ref().and_then(|session| session.telemetry.as_ref());
         let Some(fid) = telemetry.map(|(_, fid)| *fid) else {
             return Err(refused(&Refusal::from(Word::Closed)));
@@ -259,5 +260,9 @@ impl Space for Files {
         let record = record(&self.subject, self.schema, n);
         let taken = self.write(fid, END, &record)?;
         if taken as usize == record.len() { Ok(()) } else { Err(lost("a beat was taken in part")) }
+    }
+
+    fn taken(&mut self) -> Result<(), Fault> {
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use crate::heart::{Fault, Space};
 use crate::record::{ROLE, last, record};
 use crate::{Config, FrameSchema};
+use ninep::clnt::Asked;
 use ninep::dial::{Addr, Conn, Credentials, DialError};
 use ninep::refusal::{Refusal, Word};
 
@@ -17,6 +18,8 @@ pub(crate) struct Files {
     frame_schema: FrameSchema,
     conn: Option<Conn>,
     telemetry: Option<(String, u32)>,
+    /// The record that waits for its answer, and its bytes.
+    sent: Option<(Asked, usize)>,
 }
 
 impl Files {
@@ -33,6 +36,7 @@ impl Files {
             frame_schema: config.frame_schema,
             conn: None,
             telemetry: None,
+            sent: None,
         })
     }
 
@@ -85,16 +89,25 @@ impl Space for Files {
         Ok(last(&records, self.frame_schema))
     }
 
-    fn append(&mut self, n: u64) -> Result<(), Fault> {
+    fn send(&mut self, n: u64) -> Result<(), Fault> {
         let Some((_, fid)) = self.telemetry else {
             return Err(DialError::Refused(Refusal::from(Word::Closed)).into());
         };
         let record = record(&self.who.subject, self.frame_schema, n);
-        let taken = self.with(|conn| conn.write_at(fid, END, &record))?;
-        if taken as usize == record.len() {
+        let asked = self.with(|conn| conn.begin_write(fid, END, &record))?;
+        self.sent = Some((asked, record.len()));
+        Ok(())
+    }
+
+    fn taken(&mut self) -> Result<(), Fault> {
+        let Some((asked, bytes)) = self.sent.take() else {
+            return Err(DialError::Refused(Refusal::from(Word::Closed)).into());
+        };
+        let taken = self.with(|conn| conn.written(asked))?;
+        if taken as usize == bytes {
             Ok(())
         } else {
-            Err(DialError::Protocol(format!("{taken} of {} bytes were taken", record.len())).into())
+            Err(DialError::Protocol(format!("{taken} of {bytes} bytes were taken")).into())
         }
     }
 }

@@ -8,10 +8,10 @@ mod shared;
 mod stream;
 
 pub use crate::Credentials;
+pub use crate::Listing;
 pub use addr::Addr;
 pub use conn::{Conn, Listed, Stat};
 pub use error::DialError;
-pub use crate::Listing;
 pub use shared::SharedConn;
 pub use stream::{Stream, Transport};
 

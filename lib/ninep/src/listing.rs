@@ -28,9 +28,8 @@ impl Listing {
         if data.is_empty() {
             return Ok(None);
         }
-        let entries: Vec<Dirent> = Dirent::iter(data)
-            .collect::<Result<_, _>>()
-            .map_err(|error| error.to_string())?;
+        let entries: Vec<Dirent> =
+            Dirent::iter(data).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         self.seen.insert(self.offset);
         self.offset = entries.last().map_or(self.offset, |entry| entry.offset);
         if self.seen.contains(&self.offset) {

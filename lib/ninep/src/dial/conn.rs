@@ -9,7 +9,7 @@ use crate::wire::{
 };
 use std::collections::VecDeque;
 use std::format;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::string::{String, ToString};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
@@ -206,11 +206,12 @@ impl Conn {
                     _ => Ok(frame),
                 });
             }
-            if Instant::now() >= until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 self.client.flush(asked);
                 return Err(DialError::Timeout);
             }
-            match self.stream.read(&mut self.buffer) {
+            match self.stream.read_within(&mut self.buffer, left) {
                 Ok(0) => {
                     let gone = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the door hung up");
                     return Err(DialError::Io(gone));
@@ -318,6 +319,20 @@ impl Conn {
         let frame = self.call(&Tmsg::Write { fid, offset, data })?;
         match decoded(&frame)? {
             Rmsg::Write { count } if count as usize <= data.len() => Ok(count),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// Sends a write of at most [`Conn::most`] bytes and waits for nothing: [`Conn::written`] does.
+    pub fn begin_write(&mut self, fid: u32, offset: u64, data: &[u8]) -> Result<Asked, DialError> {
+        self.send(&Tmsg::Write { fid, offset, data })
+    }
+
+    /// Waits for what has become of a write; gives what was taken.
+    pub fn written(&mut self, asked: Asked) -> Result<u32, DialError> {
+        let frame = self.wait(asked)?.map_err(|refusal| DialError::Refused(self.explain(refusal)))?;
+        match decoded(&frame)? {
+            Rmsg::Write { count } => Ok(count),
             _ => Err(wrong()),
         }
     }

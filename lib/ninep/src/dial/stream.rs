@@ -2,6 +2,9 @@
 //! deadline.
 
 use super::{Addr, DialError};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -9,7 +12,7 @@ use std::boxed::Box;
 use std::format;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::string::ToString;
@@ -67,6 +70,24 @@ impl Stream {
         }
     }
 
+    /// Reads once, and waits at most so long for something to read: `WouldBlock` where nothing has come.
+    ///
+    /// Of a Unix socket only poll(2) waits for bytes alone: a blocked recv(2) is also woken when the peer
+    /// has taken what was sent, to sleep again, which costs both sides more than the call.
+    pub fn read_within(&mut self, buffer: &mut [u8], time: Duration) -> io::Result<usize> {
+        let Stream::Unix(socket) = self else { return self.read(buffer) };
+        let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        for waits in [true, false] {
+            match rustix::net::recv(&*socket, &mut *buffer, RecvFlags::DONTWAIT) {
+                Err(Errno::AGAIN) if waits => {}
+                read => return Ok(read?.0),
+            }
+            let mut fds = [PollFd::new(&*socket, PollFlags::IN)];
+            rustix::event::poll(&mut fds, Some(&time))?;
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     /// From now on no read and no write waits.
     pub(super) fn set_nonblocking(&self) -> io::Result<()> {
         match self {
@@ -77,14 +98,20 @@ impl Stream {
         }
     }
 
+    /// The socket; what a caller has put in the place of one has none.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Stream::Unix(s) => Some(s.as_fd()),
+            Stream::Tcp(s) => Some(s.as_fd()),
+            Stream::Tls(s) => Some(s.sock.as_fd()),
+            Stream::Other(_) => None,
+        }
+    }
+
     /// A second handle on the socket, to wait for it with poll(2).
     pub fn pollable(&self) -> io::Result<OwnedFd> {
-        match self {
-            Stream::Unix(s) => s.as_fd().try_clone_to_owned(),
-            Stream::Tcp(s) => s.as_fd().try_clone_to_owned(),
-            Stream::Tls(s) => s.sock.as_fd().try_clone_to_owned(),
-            Stream::Other(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        let socket = self.socket().ok_or(io::ErrorKind::Unsupported)?;
+        socket.try_clone_to_owned()
     }
 
     /// Has TLS wrapped what the socket had no room for?
