@@ -46,7 +46,8 @@ pub(crate) fn conns(
     for i in 0..conns {
         let session = with_file(target, path, flags)?;
         let data = epoll::EventData::new_u64(i as u64);
-        epoll::add(&epoll, session.fd(), data, epoll::EventFlags::IN).map_err(failed)?;
+        let socket = session.fd().ok_or_else(|| Trouble::failed("a connection without a socket"))?;
+        epoll::add(&epoll, socket, data, epoll::EventFlags::IN).map_err(failed)?;
         sessions.push(session);
     }
     let (request, reply) = match work {
@@ -97,14 +98,19 @@ fn pump(
         }
         let now = Instant::now();
         if let Phase::Over(start, before) = clock.at(now, count) {
-            return Ok(Count { count: count - before, bytes: 0, seconds: (now - start).as_secs_f64() });
+            return Ok(Count {
+                count: count - before,
+                all: count,
+                bytes: 0,
+                seconds: (now - start).as_secs_f64(),
+            });
         }
     }
 }
 
 /// The process that listens at the other end of a Unix socket.
 fn listener_pid(session: &Session) -> Option<u32> {
-    let peer = rustix::net::sockopt::socket_peercred(session.fd()).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(session.fd()?).ok()?;
     u32::try_from(peer.pid.as_raw_pid()).ok()
 }
 

@@ -70,6 +70,9 @@ struct Args {
     /// In workers: records a second of each
     #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = hertz)]
     hz: f64,
+    /// In workers: one more, whose records come as fast as they are taken
+    #[arg(long, hide_short_help = true)]
+    flood: bool,
     /// In append and segments: bytes in a record
     #[arg(long, hide_short_help = true, value_name = "BYTES", default_value_t = 64)]
     record: usize,
@@ -165,7 +168,7 @@ fn main() -> ExitCode {
                 }
             } else if *mode == Mode::Workers {
                 let time = Duration::from_secs_f64(args.seconds);
-                let load = workers::Load { count: args.count as usize, hz: args.hz, time };
+                let load = workers::Load { count: args.count as usize, hz: args.hz, time, flood: args.flood };
                 let done = workers::workers(&target, &load)?;
                 if args.json { out.json(&done)? } else { out.line(done.text())? }
             } else {
@@ -301,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_figure_leaves_out_what_it_does_not_measure() {
-        let count = Count { count: 100, bytes: 2_000_000, seconds: 2.0 };
+        let count = Count { count: 100, all: 110, bytes: 2_000_000, seconds: 2.0 };
         let figure = Figure { mode: "seq", ..Figure::default() }.count(count, 16).bytes(count);
         assert_eq!(figure.text(), "seq in_flight=16 count=100 per_s=50 mb_per_s=1.0");
     }

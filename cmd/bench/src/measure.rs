@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// O_WRONLY of fcntl.h.
 const WRITE_ONLY: u32 = 1;
+/// O_APPEND of fcntl.h.
+const APPEND: u32 = 0o2000;
 /// `P9_GETATTR_BASIC` of 9P2000.L.
 const BASIC: u64 = 0x7ff;
 /// Where in Tread and Twrite the offset is: size[4] type[1] tag[2] fid[4].
@@ -25,6 +27,8 @@ pub(crate) enum Request {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Count {
     pub(crate) count: u64,
+    /// With those of the first tenth, which is not counted, and of the end.
+    pub(crate) all: u64,
     pub(crate) bytes: u64,
     pub(crate) seconds: f64,
 }
@@ -157,6 +161,7 @@ fn pump(
                 if in_flight == 0 {
                     return Ok(Count {
                         count: total.count - before,
+                        all: total.count,
                         bytes: total.bytes - bytes_before,
                         seconds: (now - start).as_secs_f64(),
                     });
@@ -224,15 +229,22 @@ pub(crate) fn append(
     window: u16,
     time: Duration,
 ) -> Result<Count, Trouble> {
-    let mut session = with_file(target, path, WRITE_ONLY)?;
+    let mut session = with_file(target, path, WRITE_ONLY | APPEND)?;
     if record == 0 || record > (target.msize - WRITE_OVERHEAD) as usize {
         return Err(Trouble::Usage(format!("a record of {record} bytes does not fit a write")));
     }
     let mut data = vec![b'x'; record];
     data[record - 1] = b'\n';
-    let frame = frame(&Tmsg::Write { fid: FILE, offset: u64::MAX, data: &data });
+    // Our own append-only files take any write for one at the end where it says u64::MAX; elsewhere O_APPEND
+    // has it there, and that offset is none.
+    let mut write = Tmsg::Write { fid: FILE, offset: u64::MAX, data: &data };
+    if session.call(0, &write, path, |_| Ok(())).is_err() {
+        write = Tmsg::Write { fid: FILE, offset: 0, data: &data };
+        session.call(0, &write, path, |_| Ok(()))?;
+    }
+    let frame = frame(&write);
     let count = pump(&mut session, &frame, window, kind::RWRITE, time, |_| {})?;
-    Ok(Count { bytes: count.count * record as u64, ..count })
+    Ok(Count { bytes: count.count * record as u64, all: count.all + 1, ..count })
 }
 
 /// Walk, open, read, clunk: `window` such cycles at a time, each cycle's four frames sent together; or,
@@ -281,7 +293,7 @@ pub(crate) fn cycle(
             let now = Instant::now();
             if let Phase::Over(start, before) = clock.at(now, done) {
                 let seconds = (now - start).as_secs_f64();
-                return Ok(Count { count: done - before, bytes: 0, seconds });
+                return Ok(Count { count: done - before, all: done, bytes: 0, seconds });
             }
         }
     }
@@ -312,7 +324,12 @@ pub(crate) fn cycle(
         }
         let now = Instant::now();
         if let Phase::Over(start, before) = clock.at(now, done) {
-            return Ok(Count { count: done - before, bytes: 0, seconds: (now - start).as_secs_f64() });
+            return Ok(Count {
+                count: done - before,
+                all: done,
+                bytes: 0,
+                seconds: (now - start).as_secs_f64(),
+            });
         }
     }
 }

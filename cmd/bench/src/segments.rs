@@ -90,7 +90,12 @@ pub(crate) fn segments(
         }
         session.call(0, &Tmsg::Clunk { fid }, &path, |_| Ok(()))?;
         if let Some((elapsed, count)) = is_over {
-            return Ok(Count { count, bytes: count * record as u64, seconds: elapsed.as_secs_f64() });
+            return Ok(Count {
+                count,
+                all: count,
+                bytes: count * record as u64,
+                seconds: elapsed.as_secs_f64(),
+            });
         }
     }
     Err(Trouble::failed("the hive has run out of segments"))

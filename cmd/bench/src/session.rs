@@ -4,12 +4,11 @@
 //! server share the machine. Frames are made by the library's codec once and then patched in place.
 
 use cohcmd::Trouble;
+use ninep::dial::{Addr, Stream};
 use ninep::refusal::Word;
 use ninep::wire::{NOFID, NOTAG, Names, Rmsg, Tmsg, VERSION, decode_r, kind};
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::io::Write;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// Whom to measure, and as whom.
@@ -21,11 +20,6 @@ pub(crate) struct Target {
     pub(crate) msize: u32,
     /// An echo and no 9P server: nothing is shaken.
     pub(crate) is_bare: bool,
-}
-
-enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
 }
 
 /// The fid of the attach.
@@ -60,23 +54,10 @@ pub(crate) struct Reply<'a> {
 
 impl Session {
     pub(crate) fn connect(target: &Target) -> Result<Self, Trouble> {
-        let fail = |e: std::io::Error| Trouble::failed(format!("{}: {e}", target.addr));
         let usage = || Trouble::Usage(format!("{}: an address is unix!PATH or tcp!HOST!PORT", target.addr));
-        let stream = match target.addr.split_once('!').ok_or_else(usage)? {
-            ("unix", path) => {
-                let stream = UnixStream::connect(path).map_err(fail)?;
-                stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
-                Stream::Unix(stream)
-            }
-            ("tcp", at) => {
-                let (host, port) = at.split_once('!').ok_or_else(usage)?;
-                let stream = TcpStream::connect((host, port.parse().map_err(|_| usage())?)).map_err(fail)?;
-                stream.set_nodelay(true).map_err(fail)?;
-                stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
-                Stream::Tcp(stream)
-            }
-            _ => return Err(usage()),
-        };
+        let at: Addr = target.addr.parse().map_err(|_| usage())?;
+        let stream = Stream::dial(&at, PATIENCE).map_err(|e| Trouble::failed(e.to_string()))?;
+        stream.set_deadline(Some(PATIENCE)).map_err(|e| Trouble::failed(format!("{}: {e}", target.addr)))?;
         let addr = target.addr.clone();
         Ok(Session {
             stream,
@@ -156,10 +137,7 @@ impl Session {
 
     /// Sends what is in `out` and empties it.
     pub(crate) fn send(&mut self) -> Result<(), Trouble> {
-        let sent = match &mut self.stream {
-            Stream::Unix(stream) => stream.write_all(&self.out),
-            Stream::Tcp(stream) => stream.write_all(&self.out),
-        };
+        let sent = self.stream.write_all(&self.out).and_then(|()| self.stream.flush());
         self.out.clear();
         sent.map_err(|e| Trouble::failed(format!("{}: {e}", self.addr)))
     }
@@ -173,11 +151,7 @@ impl Session {
             // A connection among a thousand needs room for a frame or two; a busy one grows to a window.
             self.input.resize((self.input.len() * 2).max(1 << 15), 0);
         }
-        let read = match &mut self.stream {
-            Stream::Unix(stream) => stream.read(&mut self.input[self.end..]),
-            Stream::Tcp(stream) => stream.read(&mut self.input[self.end..]),
-        };
-        match read {
+        match self.stream.read_within(&mut self.input[self.end..], PATIENCE) {
             Ok(0) => Err(Trouble::failed(format!("{}: the connection was closed", self.addr))),
             Ok(n) => {
                 self.end += n;
@@ -223,11 +197,8 @@ impl Session {
         self.out[at + 5..at + 7].copy_from_slice(&tag.to_le_bytes());
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        match &self.stream {
-            Stream::Unix(stream) => stream.as_fd(),
-            Stream::Tcp(stream) => stream.as_fd(),
-        }
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.socket()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A hive full of workers: real ones, spawned by the queen, each with its own ticket and session, which
 //! append at a rate; and a few probes among them, which say how long a record takes to be readable.
 
+use crate::measure::{self, Count};
 use crate::processes::Hive;
 use crate::session::Target;
 use cohcmd::Trouble;
@@ -8,6 +9,7 @@ use ninep::dial::{Addr, Conn, Credentials, DialError};
 use ninep::refusal::Word;
 use ninep::wire::Tmsg;
 use serde::Serialize;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const CTL: &str = "/queen/ctl";
@@ -22,6 +24,9 @@ const PROBES: usize = 16;
 const PROBE_EVERY: Duration = Duration::from_millis(10);
 /// A probe's worker beats once, and then not while anybody looks.
 const PROBE_PERIOD_MS: u64 = 3_600_000;
+/// The flooding worker's records, and how many of them are on their way at once: what a listener allows.
+const FLOOD_BYTES: usize = 64;
+const FLOOD_IN_FLIGHT: u16 = 32;
 /// Spawns on their way at once.
 const BATCH: usize = 16;
 /// Spawns a second that are counted on.
@@ -34,6 +39,8 @@ pub(crate) struct Load {
     pub(crate) count: usize,
     pub(crate) hz: f64,
     pub(crate) time: Duration,
+    /// One more appends as fast as it can meanwhile.
+    pub(crate) flood: bool,
 }
 
 /// What came of it.
@@ -51,6 +58,9 @@ pub(crate) struct Done {
     p99_ms: f64,
     /// Records a second while the probes were at work.
     per_s: f64,
+    /// Of these, the flooding worker's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flood_per_s: Option<f64>,
     /// Processor time of the hive for a million records of that time.
     cpu_s_per_million: Option<f64>,
     /// By how much the hive's processes grew for each worker.
@@ -60,10 +70,11 @@ pub(crate) struct Done {
 impl Done {
     /// `workers count=100 appended=6116 …`.
     pub(crate) fn text(&self) -> String {
+        let flood = self.flood_per_s.map_or(String::new(), |n| format!(" flood_per_s={n:.0}"));
         let tenths = |n: Option<f64>| n.map_or("unknown".into(), |n| format!("{n:.1}"));
         format!(
             "workers count={} appended={} dropped={} refused={} p50_ms={:.2} p95_ms={:.2} p99_ms={:.2} \
-             per_s={:.0} cpu_s_per_million={} kib_each={}",
+             per_s={:.0}{flood} cpu_s_per_million={} kib_each={}",
             self.workers,
             self.appended,
             self.dropped,
@@ -192,11 +203,15 @@ pub(crate) fn workers(target: &Target, load: &Load) -> Result<Done, Trouble> {
     let period_ms = (1000.0 / load.hz).round() as u64;
     let probes = queen.spawn(PROBES, &format!("\"period_ms\":{PROBE_PERIOD_MS}"))?;
     let ids = queen.spawn(load.count, &format!("\"ticks\":{ticks},\"period_ms\":{period_ms}"))?;
-    queen.until_all_beat(&probes)?;
-    queen.until_all_beat(&ids)?;
+    let flooding = queen.spawn(usize::from(load.flood), &format!("\"period_ms\":{PROBE_PERIOD_MS}"))?;
+    for ids in [&probes, &flooding, &ids] {
+        queen.until_all_beat(ids)?;
+    }
 
     let (cpu, counted, start) = (hive.cpu_s(), queen.ingest("records")?, Instant::now());
-    let probed = Probes::open(target, &probes)?.measure(load.time)?;
+    let (mut measuring, flood) = (Probes::open(target, &probes)?, Flood::start(target, &flooding, load.time));
+    let probed = measuring.measure(load.time)?;
+    let flooded = flood.map(Flood::end).transpose()?;
     let seconds = start.elapsed().as_secs_f64();
     let (cpu, counted) = (hive.cpu_s().zip(cpu), queen.ingest("records")?.saturating_sub(counted));
     let grown = hive.memory_kib().zip(memory).map(|(after, before)| after.saturating_sub(before));
@@ -204,7 +219,9 @@ pub(crate) fn workers(target: &Target, load: &Load) -> Result<Done, Trouble> {
         return Err(Trouble::failed("workers were done before the time was over: spawns were slow"));
     }
 
-    let appended = load.count as u64 * ticks + PROBES as u64 + probed.appended;
+    let still = (probes.len() + flooding.len()) as u64;
+    let flooded_all = flooded.map_or(0, |count| count.all);
+    let appended = load.count as u64 * ticks + still + probed.appended + flooded_all;
     let (mut arrived, mut moved) = (0, Instant::now());
     while arrived < appended && moved.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(300));
@@ -214,7 +231,7 @@ pub(crate) fn workers(target: &Target, load: &Load) -> Result<Done, Trouble> {
         }
     }
     let refused = queen.ingest("backpressure")? - refused;
-    queen.order(probes.iter().map(|id| format!("{{\"kill\":\"{id}\"}}\n")).collect())?;
+    queen.order(probes.iter().chain(&flooding).map(|id| format!("{{\"kill\":\"{id}\"}}\n")).collect())?;
     let [p50_ms, p95_ms, p99_ms] = percentiles(probed.ms)?;
     Ok(Done {
         workers: load.count,
@@ -225,9 +242,25 @@ pub(crate) fn workers(target: &Target, load: &Load) -> Result<Done, Trouble> {
         p95_ms,
         p99_ms,
         per_s: counted as f64 / seconds,
+        flood_per_s: flooded.map(|count| count.count as f64 / count.seconds),
         cpu_s_per_million: cpu.map(|(after, before)| (after - before) / counted.max(1) as f64 * 1e6),
         kib_each: grown.map(|kib| kib as f64 / load.count as f64),
     })
+}
+
+/// A session that appends as fast as its records are taken.
+struct Flood(JoinHandle<Result<Count, Trouble>>);
+
+impl Flood {
+    fn start(target: &Target, ids: &[String], time: Duration) -> Option<Flood> {
+        let (target, path) = (target.clone(), format!("/worker/{}/telemetry", ids.first()?));
+        let flood = move || measure::append(&target, &path, FLOOD_BYTES, FLOOD_IN_FLIGHT, time);
+        Some(Flood(std::thread::spawn(flood)))
+    }
+
+    fn end(self) -> Result<Count, Trouble> {
+        self.0.join().unwrap_or_else(|_| Err(Trouble::failed("the flood ended in a panic")))
+    }
 }
 
 /// Two sessions: one appends to probes' workers, the other reads.
@@ -260,7 +293,7 @@ impl Probes {
     }
 
     /// A record's time runs from when it was due, not from when the one before it let it be sent.
-    fn measure(mut self, time: Duration) -> Result<Probed, Trouble> {
+    fn measure(&mut self, time: Duration) -> Result<Probed, Trouble> {
         let mut probed = Probed { appended: 0, lost: 0, ms: Vec::new() };
         let start = Instant::now();
         let mut due = start;
