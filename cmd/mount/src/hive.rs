@@ -349,7 +349,7 @@ impl Hive {
                 let count = conn.msize() - READ_OVERHEAD;
                 let frame = ask(conn, &Tmsg::Readdir { fid, offset: listing.offset(), count }, until)?;
                 let Ok((_, Rmsg::Readdir { data })) = wire::decode_r(&frame) else { return Ok(entries) };
-                let Some(more) = listing.take(data)? else { return Ok(entries) };
+                let Some(more) = listing.take(data).map_err(DialError::Protocol)? else { return Ok(entries) };
                 entries.extend(more.iter().map(|entry| (entry.kind, entry.qid, entry.name.to_owned())));
             }
         })?;

@@ -208,9 +208,14 @@ impl Loop {
     /// Who has come over the network, and is all of it void?
     fn look_beyond(&mut self, network: usize) {
         if self.networks[network].take() {
-            let is_there = |client: &Client| matches!(client.end, End::Stream { network: at, .. } if at == network);
-            let gone: Vec<usize> =
-                self.clients.iter().filter(|client| is_there(client)).filter_map(|client| client.slot).collect();
+            let is_there =
+                |client: &Client| matches!(client.end, End::Stream { network: at, .. } if at == network);
+            let gone: Vec<usize> = self
+                .clients
+                .iter()
+                .filter(|client| is_there(client))
+                .filter_map(|client| client.slot)
+                .collect();
             gone.into_iter().for_each(|slot| self.end(slot));
         }
         while let Some((id, listener, peer)) = self.networks[network].opened() {
