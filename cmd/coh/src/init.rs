@@ -326,18 +326,21 @@ impl Init {
         let Phase::Queen { since_ms, ask_ms } = &mut self.phase else { return };
         if now.mono_ms >= *since_ms + ANSWER_MS {
             self.note("lifecycle state=BOOTING: the hive is let in all the same");
-            return self.queen_answered(Ok("state=UNKNOWN"), now);
+            return self.queen_answered(Err(Word::NotFound), now);
         }
         if ask_ms.take_if(|at| *at <= now.mono_ms).is_some() {
-            let (server, root, path) = ("queen", "lifecycle", "state".into());
+            let (server, root, path) = ("queen", "in", "boot".into());
             self.outbox.push(Request { id: LIFECYCLE, server, root, path, op: Op::Read });
         }
     }
 
-    /// What the queen said of the lifecycle; servers that have none say that.
+    /// What the queen said of the lifecycle, which may be an earlier boot's yet; servers that have none
+    /// say that.
     fn queen_answered(&mut self, answer: Result<&str, Word>, now: Now) {
+        let this = format!("{}-{} ", std::process::id(), self.started.wall_ms);
+        let is_booting = |said: &str| !said.starts_with(&this) || said.ends_with(" state=BOOTING");
         let Phase::Queen { ask_ms, .. } = &mut self.phase else { return };
-        if matches!(answer, Ok("state=BOOTING") | Err(Word::Busy)) {
+        if matches!(answer, Err(Word::Busy)) || answer.is_ok_and(is_booting) {
             *ask_ms = Some(now.mono_ms + ASK_MS);
             return;
         }

@@ -89,5 +89,5 @@ mod bare {
 
 #[cfg(not(target_os = "none"))]
 fn main() {
-    eprintln!("echo: runs on seL4 only, in tests/sel4");
+    eprintln!("net-echo: runs on seL4 only, in tests/sel4");
 }

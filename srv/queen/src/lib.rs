@@ -37,7 +37,7 @@ pub use queen::Queen;
 /// [lease]/{summary,active,preemptions}
 /// [schedule]/{summary,queue}
 /// [proc]/{workers,dedupe}             one line a worker, one an envelope
-/// [in]/{events,revoked,workers,exports,hash}  for the hive's servers only
+/// [in]/{events,revoked,workers,exports,boot,hash}  for the hive's servers only
 /// ```
 pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
     let max_line = config.ctl_line_bytes;
@@ -53,6 +53,7 @@ pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
         .text("revoked", show::revoked)
         .text("workers", show::directories)
         .text("exports", show::exports)
+        .text("boot", show::boot)
         .text("hash", show::hash);
     Tree::new(Queen::new(config, minter), main)
         .root(

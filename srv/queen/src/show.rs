@@ -180,6 +180,11 @@ pub(crate) fn directories(queen: &Queen, _: &Call, out: &mut String) -> Shown {
 }
 
 /// What a replay's end is compared with.
+/// Which boot the state is of: `1234-1732150000123 state=ONLINE`.
+pub(crate) fn boot(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    wrote(writeln!(out, "{} state={}", queen.state.boot(), queen.state.phase().name()))
+}
+
 pub(crate) fn hash(queen: &Queen, _: &Call, out: &mut String) -> Shown {
     let hex: String = queen.state.hash().iter().map(|byte| format!("{byte:02x}")).collect();
     wrote(writeln!(out, "seq={} sha256={hex}", queen.seq))
