@@ -8,16 +8,19 @@ import threading
 import time
 
 PATIENCE_S = 60
+# What QEMU sent to a process that has died meanwhile is lost.
+TRY_S = 5
 
 
 def connect(port):
     """A connection whose first echo has come: QEMU accepts before the image does."""
     end = time.monotonic() + PATIENCE_S
     while True:
-        client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        client = socket.create_connection(("127.0.0.1", port), timeout=TRY_S)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             exchange(client, b"hello")
+            client.settimeout(PATIENCE_S)
             return client
         except OSError:
             client.close()
