@@ -63,7 +63,7 @@ pub(crate) fn module(kernel: &Kernel) -> String {
     }
     out.push_str("\n/// One function an invocation.\npub mod invoke {\n    use super::*;\n");
     for method in &kernel.interface.methods {
-        match stub(method, &kernel.interface) {
+        match wrapper(method, &kernel.interface) {
             Some(text) => out.push_str(&text),
             None => {
                 let _ = writeln!(
@@ -186,7 +186,7 @@ fn place(at: u32, width: u32) -> u32 {
     at.next_multiple_of(width)
 }
 
-fn stub(method: &Method, interface: &Interface) -> Option<String> {
+fn wrapper(method: &Method, interface: &Interface) -> Option<String> {
     let (results, arguments): (Vec<&Param>, Vec<&Param>) = method.params.iter().partition(|p| p.is_result);
     let mut signature = String::from("service: u64");
     let mut body = String::new();
@@ -324,7 +324,7 @@ mod tests {
                 param("type", "seL4_Word", false),
             ],
         };
-        let text = stub(&method, &Interface::default()).unwrap();
+        let text = wrapper(&method, &Interface::default()).unwrap();
         assert!(
             text.contains(
                 "box_open(service: u64, first: bool, lid: u64, second: bool, flags: u8, type_: u64)"
@@ -340,9 +340,9 @@ mod tests {
     #[test]
     fn results_become_the_return_value() {
         let method = Method { id: "BoxWhere".to_owned(), params: vec![param("at", "seL4_Word", true)] };
-        let text = stub(&method, &Interface::default()).unwrap();
+        let text = wrapper(&method, &Interface::default()).unwrap();
         assert!(text.contains("-> Result<u64, Error>") && text.contains("Ok(reply[0])"), "{text}");
         let odd = Method { id: "BoxOdd".to_owned(), params: vec![param("x", "toy_Odd", false)] };
-        assert_eq!(stub(&odd, &Interface::default()), None);
+        assert_eq!(wrapper(&odd, &Interface::default()), None);
     }
 }
