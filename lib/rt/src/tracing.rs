@@ -2,11 +2,11 @@
 
 use crate::prelude::*;
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Dir, Op, Request, Service, Tree, Verdict};
+use ninep::srv::{Dir, Engine, Now, Op, Request, Service, Tree, Verdict};
 use trace::Filter;
 
 /// The id of the question for the filter, apart from those of states.
-pub(crate) const ASK: u64 = 1 << 62;
+const ASK: u64 = 1 << 62;
 /// The most bytes of one write.
 const WRITE_BYTES: usize = 6 << 10;
 
@@ -20,7 +20,7 @@ pub(crate) fn with_filter<S: Service>(tree: Tree<S>) -> Tree<S> {
 }
 
 /// Takes a filter, `debug boot,ninep`.
-pub(crate) fn set(line: &str) -> Option<()> {
+fn set(line: &str) -> Option<()> {
     let (level, cats) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
     let cats: Vec<&str> = cats.split(',').filter(|cat| !cat.is_empty()).collect();
     trace::set(Filter::parse(level, &cats)?);
@@ -30,6 +30,17 @@ pub(crate) fn set(line: &str) -> Option<()> {
 /// Asks for the filter in force.
 pub(crate) fn ask() -> Request {
     Request { id: ASK, server: "trace", root: "sink", path: "filter".into(), op: Op::Read }
+}
+
+/// Hands a peer's answer to who asked: the engine, or the filter.
+pub(crate) fn reply<S: Service>(engine: &mut Engine<S>, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
+    if id != ASK {
+        return engine.reply(id, answer, now);
+    }
+    // A trace server that is away tells its filter when it starts.
+    if let Ok(line) = answer {
+        set(&String::from_utf8_lossy(&line));
+    }
 }
 
 /// What has happened since the last time, as few writes.

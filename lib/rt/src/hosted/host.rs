@@ -9,7 +9,6 @@ use crate::link::{Link, Rest};
 use crate::peers::{Answer, Peers, Wires};
 use crate::tracing;
 use chan::unix::{self, Moved};
-use ninep::refusal::Refusal;
 use ninep::srv::{ConnId, Engine, Limits, Now, Request, Service, Tree};
 use std::collections::HashMap;
 use std::io;
@@ -147,7 +146,7 @@ impl<S: Service> Host<S> {
             PEER => {
                 let answers = self.peer(poll, event);
                 for (id, answer) in self.doors.collect(answers) {
-                    self.reply(id, answer, now);
+                    tracing::reply(&mut self.engine, id, answer, now);
                 }
             }
             _ => return false,
@@ -248,7 +247,7 @@ impl<S: Service> Host<S> {
             answers.extend(self.peers.tick(wires, now));
             let is_done = answers.is_empty() && touched.is_empty();
             for (id, answer) in self.doors.collect(answers) {
-                self.reply(id, answer, now);
+                tracing::reply(&mut self.engine, id, answer, now);
             }
             for id in touched {
                 self.advance(poll, id, false, now);
@@ -256,16 +255,6 @@ impl<S: Service> Host<S> {
             if is_done {
                 return;
             }
-        }
-    }
-
-    fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
-        if id != tracing::ASK {
-            return self.engine.reply(id, answer, now);
-        }
-        // A trace server that is away tells its filter when it starts.
-        if let Ok(line) = answer {
-            tracing::set(&String::from_utf8_lossy(&line));
         }
     }
 

@@ -9,7 +9,6 @@ use crate::peers::{Answer, Peers, Wires};
 use crate::prelude::*;
 use crate::tracing;
 use chan::Moved;
-use ninep::refusal::Refusal;
 use ninep::srv::{ConnId, Engine, Limits, Now, Request, Service, Tree};
 use task::config::Role;
 
@@ -108,7 +107,7 @@ impl<S: Service> Host<S> {
         }
         for wire in 0..self.asked.wires.len() {
             for (id, answer) in self.hear_peer(wire) {
-                self.reply(id, answer, now);
+                tracing::reply(&mut self.engine, id, answer, now);
             }
         }
     }
@@ -179,7 +178,7 @@ impl<S: Service> Host<S> {
             answers.extend(self.peers.tick(&mut self.asked, now));
             let is_done = answers.is_empty() && touched.is_empty();
             for (id, answer) in answers {
-                self.reply(id, answer, now);
+                tracing::reply(&mut self.engine, id, answer, now);
             }
             for id in touched {
                 if let Some(at) = self.clients.iter().position(|client| client.id == Some(id)) {
@@ -189,16 +188,6 @@ impl<S: Service> Host<S> {
             if is_done {
                 return;
             }
-        }
-    }
-
-    fn reply(&mut self, id: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {
-        if id != tracing::ASK {
-            return self.engine.reply(id, answer, now);
-        }
-        // A trace server that is away tells its filter when it starts.
-        if let Ok(line) = answer {
-            tracing::set(&String::from_utf8_lossy(&line));
         }
     }
 
