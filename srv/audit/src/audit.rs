@@ -16,6 +16,10 @@ use serde_json::value::RawValue;
 
 /// How long a disk that has refused is left alone.
 const HEAL_MS: u64 = 100;
+/// How long sessions that begin and end wait to share a commit: nobody is held up by their records.
+const LINGER_MS: u64 = 10;
+/// Records in a batch whose sender has more of them waiting, which are not to be held up either.
+const MANY: usize = 16;
 /// Different things that were said about damage.
 const SAID_MAX: usize = 64;
 
@@ -33,6 +37,8 @@ pub struct Audit {
     waiting: Vec<(Token, u64, usize)>,
     /// Seqs of decisions among them.
     decided: Vec<u64>,
+    /// When the next commit is due.
+    due_ms: Option<u64>,
     heal_ms: u64,
     is_in_trouble: bool,
     snapshots: Snapshots,
@@ -79,6 +85,7 @@ impl Audit {
             now: Now::default(),
             waiting: Vec::new(),
             decided: Vec::new(),
+            due_ms: None,
             heal_ms: 0,
             is_in_trouble: false,
             snapshots: Snapshots::default(),
@@ -149,6 +156,10 @@ impl Audit {
                 return Err(Refusal::new(Word::Busy, why));
             }
         };
+        let is_session = |entry: &Entry<'_>| matches!(entry.kind, Kind::Attach | Kind::Detach);
+        let is_patient = batch.len() < MANY && batch.iter().all(is_session);
+        let due_ms = now.mono_ms + if is_patient { LINGER_MS } else { 0 };
+        self.due_ms = Some(self.due_ms.map_or(due_ms, |at| at.min(due_ms)));
         let decided = (first..).zip(batch).filter(|(_, entry)| is_decision(entry.kind));
         self.decided.extend(decided.map(|(seq, _)| seq));
         Ok((first, batch.len()))
@@ -163,6 +174,7 @@ impl Audit {
 
     /// Makes durable what waits, and tells who waits.
     fn commit(&mut self) {
+        self.due_ms = None;
         let outcome = self.chain.store.commit();
         let waiting = core::mem::take(&mut self.waiting);
         let decided = core::mem::take(&mut self.decided);
@@ -285,7 +297,7 @@ impl Service for Audit {
     }
 
     fn deadline_ms(&self) -> Option<u64> {
-        self.is_busy().then_some(self.now.mono_ms)
+        if self.is_busy() { Some(self.now.mono_ms) } else { self.due_ms }
     }
 
     fn tick(&mut self, now: Now) {
@@ -310,7 +322,7 @@ impl Service for Audit {
 
     /// All that has come in this turn of the loop shares one commit.
     fn completions(&mut self) -> Vec<(Token, Verdict)> {
-        if self.chain.store.is_pending() {
+        if self.due_ms.is_some_and(|at| at <= self.now.mono_ms) {
             self.commit();
         }
         core::mem::take(&mut self.completions)

@@ -224,6 +224,28 @@ fn batches_of_one_turn_share_a_commit_and_come_in_order() {
 }
 
 #[test]
+fn records_of_sessions_wait_a_little_to_share_a_commit_unless_a_command_comes() {
+    let mut house = House::new();
+    let line = |kind: &str| {
+        format!(
+            r#"[{{"ts_ms":1,"kind":"{kind}","role":"r","subject":"","ticket":"","session":9,"path":"","cmd":{{}},"ack":"OK"}}]"#
+        )
+    };
+    let who = Who::from_uname("server:door", 0);
+    for (last, waits) in [("detach", true), ("ctl", false)] {
+        for kind in ["attach", last] {
+            let call = house.call(&who);
+            assert_eq!(house.audit.append(&call, &line(kind)), Verdict::Later);
+        }
+        assert_eq!(house.audit.completions().is_empty(), waits);
+        house.now.mono_ms = house.audit.deadline_ms().unwrap_or(house.now.mono_ms);
+        house.audit.tick(house.now);
+        assert_eq!(house.audit.completions().len(), if waits { 2 } else { 0 });
+        assert_eq!(house.audit.deadline_ms(), None);
+    }
+}
+
+#[test]
 fn a_secret_is_kept_as_its_digest() {
     let mut house = House::new();
     house.record("ctl", "/host/vault/pin", r#"{ "pin": "1234" }"#, "OK PIN");
