@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use cohcmd::{Board, HiveArgs, Out, Words};
+use cohcmd::{Board, BoardArgs, Out, Words};
 use std::process::ExitCode;
 
 const BOARD: Board = Board {
@@ -15,25 +15,16 @@ const BOARD: Board = Board {
     ],
 };
 
-/// Shows and changes export windows: cohexport open win-1 /queen/telemetry/dev-1 until_ms=MS max_bytes=N
+/// Shows and changes export windows (open, close, job, ls): cohexport open win-1 /queen/telemetry/dev-1 until_ms=MS max_bytes=N
 #[derive(Parser)]
 #[command(name = "cohexport", version)]
 struct Args {
-    /// open, close, job, ls; ls when absent
-    #[arg(default_value = "ls", hide_default_value = true)]
-    verb: String,
-    /// Ids, paths and fields of the command: win-1 /queen/telemetry/dev-1 max_bytes=1000
-    #[arg(value_name = "WORD")]
-    words: Vec<String>,
-    /// ls: one JSON object a line
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    hive: HiveArgs,
+    board: BoardArgs,
 }
 
 fn main() -> ExitCode {
-    cohcmd::main(|args: Args, out: &mut Out| BOARD.run(&args.hive, &args.verb, &args.words, args.json, out))
+    cohcmd::main(|args: Args, out: &mut Out| BOARD.run(&args.board, out))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use cohcmd::{Board, HiveArgs, Out, Words};
+use cohcmd::{Board, BoardArgs, Out, Words};
 use std::process::ExitCode;
 
 const BOARD: Board = Board {
@@ -17,25 +17,16 @@ const BOARD: Board = Board {
     ],
 };
 
-/// Shows and changes leases: cohlease grant GPU-0 worker-3 mem_mb=4096 streams=2 ttl_s=60
+/// Shows and changes leases (grant, renew, release, preempt, quota, ls): cohlease grant GPU-0 worker-3 mem_mb=4096 streams=2 ttl_s=60
 #[derive(Parser)]
 #[command(name = "cohlease", version)]
 struct Args {
-    /// grant, renew, release, preempt, quota, ls; ls when absent
-    #[arg(default_value = "ls", hide_default_value = true)]
-    verb: String,
-    /// Ids and fields of the command: lease-4 ttl_s=60
-    #[arg(value_name = "WORD")]
-    words: Vec<String>,
-    /// ls: one JSON object a line
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    hive: HiveArgs,
+    board: BoardArgs,
 }
 
 fn main() -> ExitCode {
-    cohcmd::main(|args: Args, out: &mut Out| BOARD.run(&args.hive, &args.verb, &args.words, args.json, out))
+    cohcmd::main(|args: Args, out: &mut Out| BOARD.run(&args.board, out))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use cohcmd::{Board, HiveArgs, Out, Words};
+use cohcmd::{Board, BoardArgs, Out, Words};
 use std::process::ExitCode;
 
 const BOARD: Board = Board {
@@ -15,25 +15,16 @@ const BOARD: Board = Board {
     ],
 };
 
-/// Shows and changes the queue of jobs: cohsched enqueue job-1 kind=gpu resource=GPU-0 priority=5
+/// Shows and changes the queue of jobs (enqueue, cancel, reprioritise, ls): cohsched enqueue job-1 kind=gpu resource=GPU-0 priority=5
 #[derive(Parser)]
 #[command(name = "cohsched", version)]
 struct Args {
-    /// enqueue, cancel, reprioritise, ls; ls when absent
-    #[arg(default_value = "ls", hide_default_value = true)]
-    verb: String,
-    /// Ids and fields of the command; a dot nests: spec.mem_mb=4096
-    #[arg(value_name = "WORD")]
-    words: Vec<String>,
-    /// ls: one JSON object a line
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    hive: HiveArgs,
+    board: BoardArgs,
 }
 
 fn main() -> ExitCode {
-    cohcmd::main(|args: Args, out: &mut Out| BOARD.run(&args.hive, &args.verb, &args.words, args.json, out))
+    cohcmd::main(|args: Args, out: &mut Out| BOARD.run(&args.board, out))
 }
 
 #[cfg(test)]

@@ -41,4 +41,4 @@ pub use serde_json;
 pub use spaces::{Mounted, mounts, server_at};
 pub use tail::{Follow, LastLines, lines, tail};
 pub use trouble::Trouble;
-pub use verbs::{Board, Words};
+pub use verbs::{Board, BoardArgs, Words};

@@ -27,26 +27,35 @@ pub struct Board {
     pub verbs: &'static [(&'static str, Words)],
 }
 
+/// What every command of a board takes.
+#[derive(Debug, clap::Args)]
+pub struct BoardArgs {
+    /// One of the verbs, or ls, which shows the list; ls when absent
+    #[arg(default_value = "ls", hide_default_value = true)]
+    verb: String,
+    /// Ids, paths and fields of the command, such as ttl_s=60; a dot nests: spec.mem_mb=4096
+    #[arg(value_name = "WORD")]
+    words: Vec<String>,
+    /// ls: one JSON object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    hive: HiveArgs,
+}
+
 impl Board {
-    /// Carries out `verb` with `words`: a command, or `ls`.
-    pub fn run(
-        &self,
-        hive: &HiveArgs,
-        verb: &str,
-        words: &[String],
-        is_json: bool,
-        out: &mut Out,
-    ) -> Result<(), Trouble> {
-        if verb != "ls" {
-            let lines = self.commands(verb, words)?;
-            return hive.find()?.order(self.ctl, &lines, out);
+    /// Carries out what was said: a command, or `ls`.
+    pub fn run(&self, args: &BoardArgs, out: &mut Out) -> Result<(), Trouble> {
+        if args.verb != "ls" {
+            let lines = self.commands(&args.verb, &args.words)?;
+            return args.hive.find()?.order(self.ctl, &lines, out);
         }
-        if let Some(word) = words.first() {
+        if let Some(word) = args.words.first() {
             return Err(Trouble::Usage(format!("{word}: ls has no such word")));
         }
-        let text = hive.find()?.text(self.list)?;
+        let text = args.hive.find()?.text(self.list)?;
         let records: Vec<Record> = text.lines().filter(|line| !line.is_empty()).map(Record::parse).collect();
-        if is_json {
+        if args.json {
             return records.iter().try_for_each(|record| out.json(&record.json(&["id"])));
         }
         columns("id", &records).into_iter().try_for_each(|line| out.line(line))
