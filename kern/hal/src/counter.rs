@@ -1,5 +1,5 @@
 //! The core's generic timer (Arm ARM D12): the physical counter and its alarm, from user level.
-// Reads and writes system registers, which safe Rust cannot name.
+// Writes system registers, which safe Rust cannot name.
 #![allow(unsafe_code)]
 
 use core::arch::asm;
@@ -16,7 +16,7 @@ impl PhysicalTimer {
     /// The timer, of which a core has one.
     ///
     /// # Safety
-    /// The kernel exported the physical timer and counter to user level, and nobody else sets its alarm.
+    /// The kernel exported the physical timer to user level, and nobody else sets its alarm.
     #[must_use]
     pub unsafe fn new() -> Self {
         Self(())
@@ -25,21 +25,15 @@ impl PhysicalTimer {
 
 impl Timer for PhysicalTimer {
     fn now(&self) -> u64 {
-        let value: u64;
-        // SAFETY: exported, as `new`'s caller promised; the barrier keeps the read in its place.
-        unsafe { asm!("isb", "mrs {}, cntpct_el0", out(reg) value, options(nomem, nostack)) };
-        value
+        sel4::counter::now()
     }
 
     fn frequency(&self) -> u64 {
-        let value: u64;
-        // SAFETY: as above.
-        unsafe { asm!("mrs {}, cntfrq_el0", out(reg) value, options(nomem, nostack)) };
-        value.max(1)
+        sel4::counter::frequency()
     }
 
     fn alarm(&mut self, at: u64) {
-        // SAFETY: as above; only this value sets the alarm.
+        // SAFETY: exported, as `new`'s caller promised; only this value sets the alarm.
         unsafe {
             asm!("msr cntp_cval_el0, {}", "msr cntp_ctl_el0, {}", "isb", in(reg) at, in(reg) ENABLE,
                 options(nomem, nostack));

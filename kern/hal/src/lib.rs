@@ -4,17 +4,18 @@
 //! a simulated device. Knows no device.
 #![no_std]
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(target_os = "none")]
 mod counter;
 mod device;
 mod dma;
 mod registers;
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(target_os = "none")]
 pub use counter::PhysicalTimer;
 pub use device::{Block, Done, FRAME_MAX, Fault, Nic, Request, SECTOR};
 pub use dma::{Cache, Dma, DmaMemory};
 pub use registers::{Mmio, Narrow, Registers};
+pub use sel4::counter::milliseconds;
 
 /// A window of 32-bit registers lies behind [`Registers`]; a serial line behind this.
 pub trait Uart {
@@ -41,25 +42,4 @@ pub trait Timer {
 
     /// No interrupt any more.
     fn quiet(&mut self);
-}
-
-/// `counts` of a counter in whole milliseconds.
-#[must_use]
-pub fn milliseconds(counts: u64, frequency: u64) -> u64 {
-    // Seconds apart, or a long uptime would overflow.
-    let (seconds, rest) = (counts / frequency, counts % frequency);
-    seconds * 1000 + rest * 1000 / frequency
-}
-
-#[cfg(test)]
-mod tests {
-    use super::milliseconds;
-
-    #[test]
-    fn a_century_is_still_counted() {
-        assert_eq!(milliseconds(62_500, 62_500_000), 1);
-        assert_eq!(milliseconds(62_499, 62_500_000), 0);
-        let century_s = 100 * 365 * 86_400;
-        assert_eq!(milliseconds(century_s * 1_000_000_000, 1_000_000_000), century_s * 1000);
-    }
 }

@@ -10,9 +10,9 @@ task::process!(bare::main);
 
 #[cfg(target_os = "none")]
 mod bare {
+    use device::{Granted, Lines};
     use drivers::{VIRTIO_WINDOW, VirtioBlk};
     use hal::{Block, Fault, Mmio, Request, SECTOR};
-    use task::device::{self, Granted, Lines};
     use task::fail;
 
     pub(crate) fn main() -> ! {

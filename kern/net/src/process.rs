@@ -5,13 +5,13 @@ use core::convert::Infallible;
 use core::fmt::{self, Write as _};
 
 use chan::mux::Listener;
+use device::{Granted, Lines};
 use drivers::pci::Pci;
 use drivers::{Rtl8139, VIRTIO_WINDOW, VirtioNet, rtl8139};
 use hal::{Fault, Mmio, Nic};
 use manifest::{Manifest, NetworkMode, Service};
 use net::{Address, Link, Net, Port, Settings, is_ninep};
 use task::config::{Device, Role};
-use task::device::{self, Granted, Lines};
 use task::{Many, place};
 
 use crate::log::Log;

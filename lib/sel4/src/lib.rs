@@ -2,7 +2,7 @@
 //! Guarantees: nothing else in the system makes a system call; numbers and layouts are the kernel's own.
 //! It allocates nothing and keeps one word: where the IPC buffer is.
 //!
-//! On a host there is no kernel: there [`IS_PRESENT`] is false and the crate is otherwise empty.
+//! On a host there is no kernel: there [`IS_PRESENT`] is false and the crate is otherwise nearly empty.
 #![no_std]
 
 /// Whether this build has a kernel to call.
@@ -14,6 +14,7 @@ pub const HAS_CONSOLE: bool = cfg!(sel4_printing);
 
 #[cfg(target_os = "none")]
 mod boot;
+pub mod counter;
 #[cfg(target_os = "none")]
 pub mod kernel;
 #[cfg(target_os = "none")]

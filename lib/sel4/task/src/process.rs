@@ -5,8 +5,7 @@
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use hal::Timer as _;
-use sel4::Notification;
+use sel4::{Notification, counter};
 
 use crate::channel::Channel;
 use crate::config::{Config, MAGIC, Wire};
@@ -74,9 +73,7 @@ pub fn starts() -> u32 {
 /// Milliseconds since the machine was reset.
 #[must_use]
 pub fn now_ms() -> u64 {
-    // SAFETY: lib/sel4 builds only for kernels that export the counter, and no alarm is set here.
-    let timer = unsafe { hal::PhysicalTimer::new() };
-    hal::milliseconds(timer.now(), timer.frequency())
+    counter::milliseconds(counter::now(), counter::frequency())
 }
 
 /// Milliseconds since 1970; those since the reset where the machine has no clock.

@@ -1,4 +1,8 @@
-//! The device that a process has, if it has one: registers, memory, interrupt lines.
+//! The device that a process of the image has, if it has one: registers, memory, interrupt lines.
+//! Guarantees: a device is given out once, and its memory changes hands by the kernel's own cache operations.
+//! It drives none: kern/drivers does. On a host it is empty.
+#![no_std]
+#![cfg(target_os = "none")]
 // The registers and the memory are mapped; that makes pointers of addresses.
 #![allow(unsafe_code)]
 
@@ -9,8 +13,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hal::{Cache, DmaMemory, Mmio};
 use sel4::{Frame, Irq};
 
-use crate::config::{Device, LINES_MAX};
-use crate::{config, place, slots};
+use task::config::{Device, LINES_MAX};
+use task::{config, place, slots};
 
 /// What [`take`] gives.
 #[derive(Debug)]
@@ -65,7 +69,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Lets those come again whose bits [`sleep_with_device`](crate::sleep_with_device) returned.
+    /// Lets those come again whose bits [`sleep_with_device`](task::sleep_with_device) returned.
     pub fn rearm(&mut self, came: u64) {
         for line in (0..self.count).filter(|line| came >> line & 1 == 1) {
             let done = Irq(slots::interrupt(line)).acknowledge();

@@ -8,8 +8,6 @@
 mod channel;
 pub mod config;
 #[cfg(all(target_os = "none", feature = "process"))]
-pub mod device;
-#[cfg(all(target_os = "none", feature = "process"))]
 mod heap;
 pub mod place;
 #[cfg(all(target_os = "none", feature = "process"))]
