@@ -8,7 +8,8 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use zeroize::Zeroizing;
 
-pub(crate) fn main() -> ExitCode {
+/// The whole program.
+pub fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let is_pool = args == ["--pool"];
     if !is_pool && !args.is_empty() {

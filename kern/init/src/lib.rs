@@ -8,12 +8,16 @@
 extern crate alloc;
 
 mod orders;
+#[cfg(target_os = "none")]
+mod process;
 mod state;
 
 use alloc::format;
 use alloc::string::String;
 use ninep::refusal::Refusal;
 use ninep::srv::{Dir, Tree};
+#[cfg(target_os = "none")]
+pub use process::main;
 pub use state::{Hive, Init, Order};
 
 /// Longest command: a ticket of 2048 bytes and what goes with it.

@@ -1,4 +1,6 @@
 //! The process: its card, its channels, and the loop.
+// The card's registers are taken by address.
+#![allow(unsafe_code)]
 
 use alloc::vec::Vec;
 use core::convert::Infallible;
@@ -10,17 +12,17 @@ use drivers::pci::Pci;
 use drivers::{Rtl8139, VIRTIO_WINDOW, VirtioNet, rtl8139};
 use hal::{Fault, Mmio, Nic};
 use manifest::{Manifest, NetworkMode, Service};
-use net::{Address, Link, Net, Port, Settings, is_ninep};
 use task::config::{Device, Role};
 use task::{Many, place};
 
 use crate::log::Log;
+use crate::{Address, Link, Net, Port, Settings, is_ninep};
 
 /// Where the card's registers go on the PCI bus: the place of which the root task mapped the first page.
 const PCI_REGISTERS: u32 = 0x1000_0000;
 
 /// The process's main function.
-pub(crate) fn main() -> ! {
+pub fn main() -> ! {
     let Ok(manifest) = Manifest::from_cbor(task::manifest()) else {
         task::fail(format_args!("the manifest is none that this build reads"))
     };

@@ -45,8 +45,8 @@ impl Pump {
             return Err(Failed::Process("a program has less memory than it needs"));
         }
         let number = self.processes.len() as u32;
-        let core = entry.core % self.boot.cores();
-        let process = Process::new(&mut self.store, &self.shared, entry, program, number, core, self.ends)?;
+        let text = self.processes.iter().find_map(|process| process.text_of(&program));
+        let process = Process::new(&mut self.store, &self.shared, entry, program, text, number, self.ends)?;
         self.processes.push(process).map_err(|_| Failed::Process("too many processes"))
     }
 

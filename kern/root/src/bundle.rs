@@ -1,4 +1,5 @@
-//! The bundle: a CPIO archive (`newc`) of programs and the manifest, read where it lies.
+//! The bundle: a CPIO archive (`newc`) of programs and the manifest, read where it lies. A file of several names
+//! is there once: cpio(1) writes its content behind the last of them.
 
 /// The archive's bytes.
 #[derive(Debug, Clone, Copy)]
@@ -16,25 +17,38 @@ impl<'a> Bundle<'a> {
         Self { bytes }
     }
 
-    /// The files in order. A malformed entry ends the archive.
-    pub fn files(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+    /// The entries in order. A malformed one ends the archive.
+    fn entries(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
         let mut rest = self.bytes;
         core::iter::from_fn(move || {
-            let (name, data, left) = entry(rest)?;
+            let (entry, left) = entry(rest)?;
             rest = left;
-            (name != TRAILER).then_some((name, data))
+            (entry.name != TRAILER).then_some(entry)
         })
     }
 
     /// One file.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&'a [u8]> {
-        self.files().find(|(found, _)| *found == name).map(|(_, data)| data)
+        let named = self.entries().find(|entry| entry.name == name)?;
+        let holds = |entry: &Entry<'_>| entry.file == named.file && !entry.data.is_empty();
+        let linked = self.entries().find(|entry| named.names > 1 && holds(entry));
+        Some(linked.unwrap_or(named).data)
     }
 }
 
-/// Name, content and what follows.
-fn entry(bytes: &[u8]) -> Option<(&str, &[u8], &[u8])> {
+/// A name in the archive.
+struct Entry<'a> {
+    name: &'a str,
+    data: &'a [u8],
+    /// What it is the name of: inode and device.
+    file: [usize; 3],
+    /// How many names that has.
+    names: usize,
+}
+
+/// The first entry, and what follows.
+fn entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let header = bytes.get(..HEADER)?;
     if !header.starts_with(b"070701") {
         return None;
@@ -47,9 +61,14 @@ fn entry(bytes: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     let name = bytes.get(HEADER..HEADER.checked_add(name_size)?)?.strip_suffix(b"\0")?;
     let start = (HEADER + name_size).checked_next_multiple_of(4)?;
     let end = start.checked_add(size)?;
-    let data = bytes.get(start..end)?;
+    let entry = Entry {
+        name: core::str::from_utf8(name).ok()?,
+        data: bytes.get(start..end)?,
+        file: [field(0)?, field(7)?, field(8)?],
+        names: field(4)?,
+    };
     let next = end.checked_next_multiple_of(4)?.min(bytes.len());
-    Some((core::str::from_utf8(name).ok()?, data, &bytes[next..]))
+    Some((entry, &bytes[next..]))
 }
 
 #[cfg(test)]
@@ -63,11 +82,14 @@ mod tests {
 
     use super::*;
 
-    pub(crate) fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    /// Each file with its inode; as many names as there are of that.
+    fn linked(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
         let mut out = Vec::new();
-        for (name, data) in files.iter().chain(&[(TRAILER, &b""[..])]) {
+        for (name, inode, data) in files.iter().chain(&[(TRAILER, 0, &b""[..])]) {
             let zeros: String = format!("{:08x}", 0);
             let mut fields = vec![zeros; 13];
+            fields[0] = format!("{inode:08x}");
+            fields[4] = format!("{:08x}", files.iter().filter(|(_, other, _)| other == inode).count());
             fields[6] = format!("{:08x}", data.len());
             fields[11] = format!("{:08x}", name.len() + 1);
             out.extend(format!("070701{}{name}\0", fields.concat()).bytes());
@@ -78,6 +100,11 @@ mod tests {
         out
     }
 
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let numbered = files.iter().zip(1..).map(|((name, data), inode)| (*name, inode, *data));
+        linked(&numbered.collect::<Vec<_>>())
+    }
+
     #[test]
     fn files_are_found_by_name() {
         let bytes = archive(&[("log", b"one"), ("manifest.cbor", b"\xa0"), ("empty", b"")]);
@@ -85,23 +112,38 @@ mod tests {
         assert_eq!(bundle.file("log"), Some(&b"one"[..]));
         assert_eq!(bundle.file("empty"), Some(&b""[..]));
         assert_eq!(bundle.file("other"), None);
-        assert_eq!(bundle.files().count(), 3);
+        assert_eq!(bundle.entries().count(), 3);
+    }
+
+    #[test]
+    fn all_names_of_a_file_are_of_one_content() {
+        let bytes = linked(&[
+            ("door", 1, b""),
+            ("empty", 3, b""),
+            ("log", 1, b""),
+            ("queen", 1, b"code"),
+            ("void", 3, b""),
+        ]);
+        let bundle = Bundle::new(&bytes);
+        let found = ["door", "log", "queen"].map(|name| bundle.file(name).map(<[u8]>::as_ptr));
+        assert_eq!(found, [bundle.file("queen").map(<[u8]>::as_ptr); 3]);
+        assert_eq!((bundle.file("door"), bundle.file("empty")), (Some(&b"code"[..]), Some(&b""[..])));
     }
 
     #[test]
     fn a_cut_archive_ends_early() {
         let bytes = archive(&[("log", &[7; 100]), ("door", &[8; 100])]);
-        assert_eq!(Bundle::new(&bytes[..300]).files().count(), 1);
-        assert_eq!(Bundle::new(b"070702").files().count(), 0);
+        assert_eq!(Bundle::new(&bytes[..300]).entries().count(), 1);
+        assert_eq!(Bundle::new(b"070702").entries().count(), 0);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..400), at in 0usize..110) {
-            let _ = Bundle::new(&bytes).files().count();
+            let _ = Bundle::new(&bytes).entries().count();
             let mut good = archive(&[("log", &[7; 60])]);
             good[at] = bytes.first().copied().unwrap_or(0);
-            prop_assert!(Bundle::new(&good).files().count() <= 1);
+            prop_assert!(Bundle::new(&good).entries().count() <= 1);
         }
     }
 }

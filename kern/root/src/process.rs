@@ -1,5 +1,6 @@
 //! A process: its memory, its capabilities, and its life. The pages stay mapped here too: mapping and
-//! unmapping costs a word with every core, and a restart then is a matter of writing memory.
+//! unmapping costs a word with every core, and a restart then is a matter of writing memory. Processes of the same
+//! file share its code's page, which none of them can write.
 // Filling its pages means writing through addresses that were mapped for it, and two of its pages are shared.
 #![allow(unsafe_code)]
 
@@ -41,6 +42,8 @@ pub(crate) struct Ends {
     pub(crate) faults: Endpoint,
     /// What the pump sleeps on.
     pub(crate) pump: Notification,
+    /// How many cores there are to run on.
+    pub(crate) cores: u64,
 }
 
 /// What a process does.
@@ -67,6 +70,8 @@ pub(crate) struct Process {
     /// The state of its sleep that was seen last, and since when.
     pub(crate) seen: (u64, u64),
     program: Program<'static>,
+    /// The large page of its code.
+    text: Frame,
     tcb: Tcb,
     cnode: CNode,
     vspace: VSpace,
@@ -77,21 +82,23 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Builds a process, all but its channels.
+    /// Builds a process, all but its channels. `text` is where its program's code lies, if it does already.
     pub(crate) fn new(
         store: &mut Store,
         shared: &Shared,
         entry: &Entry<'static>,
         program: Program<'static>,
+        text: Option<Frame>,
         number: u32,
-        core: u64,
         ends: Ends,
     ) -> Result<Self, Failed> {
         let wait = Notification(store.make(object::NOTIFICATION, 0)?);
         let tcb = Tcb(store.make(object::TCB, 0)?);
         let vspace = VSpace(store.make(object::ARM_V_SPACE, 0)?);
         let cnode = CNode(store.make(object::CAP_TABLE, slots::BITS)?);
+        let core = entry.core % ends.cores;
         let data_pages = (entry.memory_kib << 10).div_ceil(LARGE).saturating_sub(FIXED);
+        let page = text.map_or_else(|| store.make(object::ARM_LARGE_PAGE, 0), |text| Ok(text.0))?;
         let mut process = Self {
             name: entry.name,
             kind: entry.kind,
@@ -102,6 +109,7 @@ impl Process {
             woken_ms: 0,
             seen: (0, 0),
             program,
+            text: Frame(page),
             tcb,
             cnode,
             vspace,
@@ -109,6 +117,9 @@ impl Process {
             wait,
         };
         vspace.assign()?;
+        if text.is_none() {
+            process.fill_text(store)?;
+        }
         process.map_program(store)?;
         let buffer = process.map_pages(store)?;
         shared.map_into(store, vspace, process.name == root_task::topology::INIT)?;
@@ -120,27 +131,30 @@ impl Process {
         Ok(process)
     }
 
-    /// Its large pages: where each lies, and what it may do there.
-    fn large_pages(&self) -> impl Iterator<Item = (u64, Rights, Memory)> + use<> {
-        let data =
-            (0..self.data_pages).map(|page| (place::DATA + page * LARGE, Rights::READ_WRITE, Memory::Data));
-        core::iter::once((place::TEXT, Rights::READ, Memory::Code)).chain(data)
+    /// Where the code of a program lies that it runs too.
+    pub(crate) fn text_of(&self, program: &Program<'_>) -> Option<Frame> {
+        let place = |program: &Program<'_>| program.segments.first().map(|segment| segment.bytes.as_ptr());
+        (place(&self.program) == place(program)).then_some(self.text)
     }
 
-    /// Makes its large pages, there and here, and fills what it cannot write.
-    fn map_program(&mut self, store: &mut Store) -> Result<(), Failed> {
-        for (at, rights, memory) in self.large_pages() {
-            let frame = Frame(store.make(object::ARM_LARGE_PAGE, 0)?);
-            // A copy, because one capability is one mapping.
+    /// Writes its code, for all that run it.
+    fn fill_text(&self, store: &mut Store) -> Result<(), Failed> {
+        let at = self.window(place::TEXT);
+        store.map(self.text, VSpace::OWN, at, Rights::READ_WRITE, Memory::Data)?;
+        self.fill(place::TEXT);
+        Ok(self.text.unify(0, LARGE)?)
+    }
+
+    /// Maps its code, and makes the large pages that it may write, there and here.
+    fn map_program(&self, store: &mut Store) -> Result<(), Failed> {
+        // A copy each time, because one capability is one mapping.
+        let text = Frame(store.copy(self.text.0)?);
+        store.map(text, self.vspace, place::TEXT, Rights::READ, Memory::Code)?;
+        for page in 0..self.data_pages {
+            let (frame, at) = (Frame(store.make(object::ARM_LARGE_PAGE, 0)?), place::DATA + page * LARGE);
             let copy = Frame(store.copy(frame.0)?);
             store.map(copy, VSpace::OWN, self.window(at), Rights::READ_WRITE, Memory::Data)?;
-            if rights == Rights::READ {
-                self.fill(at);
-            }
-            if memory == Memory::Code {
-                copy.unify(0, LARGE)?;
-            }
-            store.map(frame, self.vspace, at, rights, memory)?;
+            store.map(frame, self.vspace, at, Rights::READ_WRITE, Memory::Data)?;
         }
         Ok(())
     }
@@ -202,11 +216,11 @@ impl Process {
     }
 
     fn configure(&mut self, shared: &Shared, entry: &Entry<'_>) {
-        let (name, number) = (self.name, self.number);
+        let number = self.number;
         let heap = [self.program.end(), place::DATA + self.data_pages * LARGE];
         let secret = entry.secret.and_then(|name| Some((name, shared.bundle.file(name)?)));
         let config = self.config();
-        *config = Config::new(name, number);
+        *config = Config::new(entry.name, entry.program, number);
         config.manifest_bytes = shared.manifest_bytes;
         config.heap = heap;
         if let Some((name, bytes)) = secret {

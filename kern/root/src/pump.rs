@@ -78,6 +78,7 @@ impl Pump {
         let timer = claim(&mut store, notification, TIMER_LINE, TIMER)?;
         let serial = claim(&mut store, notification, SERIAL_LINE, SERIAL)?;
         let bell = badged(&mut store, notification, BELL)?;
+        let cores = boot.cores();
         // SAFETY: lib/sel4 builds only for kernels that export the timer; this is the only value made of it.
         let tick = Tick::start(unsafe { PhysicalTimer::new() }, TICK_MS);
         // The device tree holds the firmware's random bytes, where it has any.
@@ -98,7 +99,7 @@ impl Pump {
             console: Relay::default(),
             net: Relay::default(),
             restart,
-            ends: Ends { faults: endpoint, pump: notification },
+            ends: Ends { faults: endpoint, pump: notification, cores },
             bell,
             has_seed,
             is_ready: false,

@@ -65,36 +65,37 @@ pub use hashbrown::{HashMap, HashSet};
 #[cfg(not(target_os = "none"))]
 pub use std::collections::{HashMap, HashSet};
 
-/// Makes a server's program: its manifest name, and what makes its tree of what it is told at the start.
+/// Makes a server's main function: its manifest name, and what makes its tree of what it is told at the start.
 #[cfg(not(target_os = "none"))]
 #[macro_export]
 macro_rules! main {
     ($name:literal, $build:expr) => {
-        fn main() -> std::process::ExitCode {
+        /// The whole program.
+        pub fn main() -> std::process::ExitCode {
             $crate::serve($name, $build)
         }
     };
 }
 
-/// Makes a server's program: its manifest name, and what makes its tree of what it is told at the start.
+/// Makes a server's main function: its manifest name, and what makes its tree of what it is told at the start.
 #[cfg(target_os = "none")]
 #[macro_export]
 macro_rules! main {
     ($name:literal, $build:expr) => {
-        fn cohesix_main() -> ! {
+        /// The whole program.
+        pub fn main() -> ! {
             $crate::serve($name, $build)
         }
-
-        $crate::task::process!(cohesix_main);
     };
 }
 
-/// Makes a program with a loop of its own: its name, and what runs until it cannot go on.
+/// Makes the main function of a program with a loop of its own: its name, and what runs until it cannot go on.
 #[cfg(not(target_os = "none"))]
 #[macro_export]
 macro_rules! run {
     ($name:literal, $run:path) => {
-        fn main() -> std::process::ExitCode {
+        /// The whole program.
+        pub fn main() -> std::process::ExitCode {
             match $run() {
                 Ok(()) => std::process::ExitCode::SUCCESS,
                 Err(error) => $crate::complain($name, &error),
@@ -103,18 +104,17 @@ macro_rules! run {
     };
 }
 
-/// Makes a program with a loop of its own: its name, and what runs until it cannot go on.
+/// Makes the main function of a program with a loop of its own: its name, and what runs until it cannot go on.
 #[cfg(target_os = "none")]
 #[macro_export]
 macro_rules! run {
     ($name:literal, $run:path) => {
-        fn cohesix_main() -> ! {
+        /// The whole program.
+        pub fn main() -> ! {
             match $run() {
                 Ok(()) => $crate::task::exit(0),
                 Err(error) => $crate::complain($name, &error),
             }
         }
-
-        $crate::task::process!(cohesix_main);
     };
 }

@@ -22,3 +22,5 @@ mod sel4;
 pub use io::run;
 #[cfg(target_os = "none")]
 pub use sel4::run;
+
+rt::run!("consoled", run);

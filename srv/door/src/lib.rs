@@ -50,3 +50,5 @@ pub use session::Rules;
 pub use io::run;
 #[cfg(target_os = "none")]
 pub use sel4::run;
+
+rt::run!("ninedoor", run);

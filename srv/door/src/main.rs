@@ -1,7 +1,6 @@
 //! The door's process.
-#![cfg_attr(target_os = "none", no_std, no_main)]
-// Without an operating system the entry point's name is exported, which counts as unsafe.
-#![cfg_attr(not(target_os = "none"), forbid(unsafe_code))]
-#![cfg_attr(target_os = "none", allow(unsafe_code))]
+#![forbid(unsafe_code)]
 
-rt::run!("ninedoor", ninedoor::run);
+fn main() -> std::process::ExitCode {
+    ninedoor::main()
+}

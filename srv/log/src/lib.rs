@@ -11,6 +11,8 @@ use ninep::srv::{Call, Dir, Service, Tree};
 use ring::{Ring, Stream};
 use rt::prelude::*;
 
+rt::main!("log", |boot| Ok(tree(&boot.manifest.log)));
+
 /// The streams.
 pub struct Log {
     streams: Vec<Ring>,

@@ -20,6 +20,8 @@ use ninep::srv::{Dir, Tree};
 use policy::{ACTIONS, POLICY};
 pub use server::Policy;
 
+rt::main!("policy", |boot| Ok(tree(Config::from_manifest(&boot.manifest))));
+
 /// The longest batch of questions: what fits one write.
 const GATE_LINE: usize = 8169;
 

@@ -11,6 +11,8 @@ use ninep::refusal::Refusal;
 use ninep::srv::{Dir, Now, Op, Request, Service, Tree};
 use rt::prelude::*;
 
+rt::main!("proc", |boot| Ok(tree(&boot.manifest)));
+
 /// The facts.
 pub struct Facts {
     /// Init's story of the boot, asked for until it is complete.

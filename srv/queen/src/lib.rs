@@ -24,6 +24,8 @@ pub use mint::Minter;
 use ninep::srv::{Dir, Tree};
 pub use queen::Queen;
 
+rt::main!("queen", |boot| Ok(tree(Config::from_boot(boot), Minter::from_boot(boot)?)));
+
 /// The tree:
 ///
 /// ```text

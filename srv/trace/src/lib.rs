@@ -17,6 +17,8 @@ pub use rings::{Event, Rings};
 use rt::prelude::*;
 use serde::Deserialize;
 
+rt::main!("trace", |boot| Ok(tree(Config::from_manifest(&boot.manifest))));
+
 /// What the manifest says.
 pub struct Config {
     /// The servers of the hive.

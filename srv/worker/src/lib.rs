@@ -9,6 +9,7 @@ extern crate alloc;
 mod counts;
 mod cursors;
 mod orders;
+mod start;
 mod workers;
 
 use authority::Phase;
@@ -19,6 +20,7 @@ use ninep::srv::{Call, Dir, File, Key, Now, Op, Request, Service, Start, Tree, W
 use orders::{Add, command};
 use ring::Stream;
 use rt::prelude::*;
+pub use start::main;
 pub use workers::{Config, Workers};
 
 /// Worker keys are their numbers here; a shard directory's key is its label, apart from those.

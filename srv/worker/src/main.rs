@@ -1,39 +1,6 @@
 //! The workers' telemetry's process.
-#![cfg_attr(target_os = "none", no_std, no_main)]
-// Without an operating system the entry point's name is exported, which counts as unsafe.
-#![cfg_attr(not(target_os = "none"), forbid(unsafe_code))]
-#![cfg_attr(target_os = "none", allow(unsafe_code))]
+#![forbid(unsafe_code)]
 
-use workerfs::{Config, Cursors};
-
-rt::main!("worker", |boot| {
-    let telemetry = &boot.manifest.telemetry;
-    let reports = boot.manifest.server("telemetry").is_some();
-    Ok(workerfs::tree(Config::from_manifest(telemetry), cursors(boot)?, reports))
-});
-
-/// The cursors, those of earlier lives too where the manifest says so.
-#[cfg(not(target_os = "none"))]
-fn cursors(boot: &rt::Boot) -> Result<Cursors, rt::BootError> {
-    if !boot.manifest.telemetry.cursor_retain {
-        return Ok(Cursors::new());
-    }
-    let dir = boot.data.join("worker");
-    let (cursors, unread) =
-        Cursors::open(&dir).map_err(|error| rt::BootError(format!("{}: {error}", dir.display())))?;
-    if unread > 0 {
-        eprintln!("worker: {}: {unread} lines are no cursors", dir.join("cursors").display());
-    }
-    Ok(cursors)
-}
-
-/// There is nowhere to keep any.
-#[cfg(target_os = "none")]
-fn cursors(boot: &rt::Boot) -> Result<Cursors, rt::BootError> {
-    if boot.manifest.telemetry.cursor_retain {
-        return Err(rt::BootError(
-            "telemetry.cursor_retain: the image has no disk to keep cursors on".into(),
-        ));
-    }
-    Ok(Cursors::new())
+fn main() -> std::process::ExitCode {
+    workerfs::main()
 }

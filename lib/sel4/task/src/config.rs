@@ -7,7 +7,7 @@ pub const NAME_MAX: usize = 24;
 /// Bytes of a secret at most: a key of 64 hex digits and a newline, with room.
 pub const SECRET_MAX: usize = 256;
 /// Tells a configuration page from other memory, and its version.
-pub const MAGIC: u64 = 0x0002_6b73_6174_6f63;
+pub const MAGIC: u64 = 0x0003_6b73_6174_6f63;
 /// The root task's own number.
 pub const ROOT: u32 = 63;
 
@@ -125,6 +125,8 @@ pub struct Config {
     pub magic: u64,
     /// The process's name.
     pub name: Text<NAME_MAX>,
+    /// Its program's: a file may hold several.
+    pub program: Text<NAME_MAX>,
     /// Its number.
     pub number: u32,
     /// How many of `wires` there are.
@@ -150,12 +152,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// A process called `name`, with nothing yet.
+    /// A process called `name` that is to run `program`, with nothing yet.
     #[must_use]
-    pub fn new(name: &str, number: u32) -> Self {
+    pub fn new(name: &str, program: &str, number: u32) -> Self {
         Self {
             magic: MAGIC,
             name: Text::new(name),
+            program: Text::new(program),
             number,
             channels: 0,
             wires: [Wire { peer: Text::new(""), number: ROOT, role: Role::Lines }; CHANNELS_MAX],
@@ -184,8 +187,8 @@ mod tests {
     #[test]
     fn a_long_name_is_cut_between_letters() {
         let long = "a-name-of-twenty-three-\u{e9}\u{e9}";
-        assert_eq!(Config::new(long, 1).name.as_str(), "a-name-of-twenty-three-");
-        assert_eq!(Config::new("log", 2).name.as_str(), "log");
+        assert_eq!(Config::new(long, "logfs", 1).name.as_str(), "a-name-of-twenty-three-");
+        assert_eq!(Config::new("log", "logfs", 2).name.as_str(), "log");
     }
 
     #[test]
