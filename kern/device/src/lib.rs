@@ -53,12 +53,15 @@ pub fn take() -> Option<Granted> {
     let base = NonNull::new(place::DMA as *mut u8)?;
     // SAFETY: mapped there by the root task, for this process and its device alone.
     let memory = unsafe { DmaMemory::new(base, place::LARGE as usize, config.dma_bus, Kernel::default()) };
+    let mut lines = Lines { count: (config.lines as usize).min(LINES_MAX) };
+    // One that came in an earlier life of this process, or between two, is masked still.
+    lines.rearm(u64::MAX);
     Some(Granted {
         kind: config.device,
         registers: NonNull::new(place::REGISTERS as *mut u32)?,
         pci,
         memory,
-        lines: Lines { count: (config.lines as usize).min(LINES_MAX) },
+        lines,
     })
 }
 
