@@ -239,29 +239,7 @@ fn push_number(out: &mut Vec<u8>, key: &str, mut number: u64) {
 
 fn push_string(out: &mut Vec<u8>, key: &str, text: &str) {
     out.extend_from_slice(key.as_bytes());
-    out.push(b'"');
-    let mut done = 0;
-    for (i, byte) in text.bytes().enumerate() {
-        let short = match byte {
-            b'"' => b'"',
-            b'\\' => b'\\',
-            0x08 => b'b',
-            0x0c => b'f',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x00..0x20 => b'u',
-            _ => continue,
-        };
-        out.extend_from_slice(&text.as_bytes()[done..i]);
-        out.extend_from_slice(&[b'\\', short]);
-        if short == b'u' {
-            out.extend_from_slice(format!("{byte:04x}").as_bytes());
-        }
-        done = i + 1;
-    }
-    out.extend_from_slice(&text.as_bytes()[done..]);
-    out.push(b'"');
+    json::quote(text, |piece| out.extend_from_slice(piece.as_bytes()));
 }
 
 /// JSON without the blanks between its tokens.

@@ -6,12 +6,14 @@
 
 extern crate alloc;
 
+mod quote;
 mod read;
 mod value;
 mod words;
 
 use alloc::string::{String, ToString};
 use core::fmt;
+pub use quote::quote;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use value::Value;

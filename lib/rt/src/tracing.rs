@@ -51,8 +51,9 @@ pub(crate) fn events() -> Vec<Request> {
     let (events, lost) = trace::take();
     let mut writes: Vec<String> = Vec::new();
     let mut push = |cat: &str, level: &str, text: &str| {
-        let text = json_string(text);
-        let line = format!("{{\"cat\":\"{cat}\",\"level\":\"{level}\",\"text\":{text}}}\n");
+        let mut line = format!("{{\"cat\":\"{cat}\",\"level\":\"{level}\",\"text\":");
+        json::quote(text, |piece| line.push_str(piece));
+        line.push_str("}\n");
         match writes.last_mut().filter(|last| last.len() + line.len() <= WRITE_BYTES) {
             Some(last) => last.push_str(&line),
             None => writes.push(line),
@@ -67,17 +68,4 @@ pub(crate) fn events() -> Vec<Request> {
         Request { id: 0, server: "trace", root: "sink", path: "events".into(), op }
     };
     writes.into_iter().map(to_trace).collect()
-}
-
-fn json_string(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -33,21 +33,8 @@ pub(super) fn name(out: &mut String, who: &Who) {
 pub(super) fn text(out: &mut String, key: &str, value: &str) {
     out.push('"');
     out.push_str(key);
-    out.push_str("\":\"");
-    for c in value.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\u{c}' => out.push_str("\\f"),
-            '\r' => out.push_str("\\r"),
-            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    out.push_str("\":");
+    json::quote(value, |piece| out.push_str(piece));
 }
 
 /// The value of `key=value` in an acknowledgement.
