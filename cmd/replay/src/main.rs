@@ -22,6 +22,9 @@ struct Args {
     /// How long to wait, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout_s: u64,
+    /// The outcome as a JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     hive: HiveArgs,
 }
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
         hive.write_lines(CTL, std::iter::once(Ok(line)), |_| Ok(()))?;
         let status = outcome(&mut hive, Instant::now() + Duration::from_secs(args.timeout_s))?;
         if status.starts_with("ok ") {
-            return out.line(status);
+            return out.outcome(&status, args.json);
         }
         Err(Trouble::failed(format!("{STATUS}: {status}")))
     })

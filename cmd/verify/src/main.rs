@@ -23,6 +23,9 @@ struct Args {
     /// It must have the record of this seq and sha256: a head that was kept elsewhere
     #[arg(long, value_name = "SEQ:SHA256", value_parser = head)]
     head: Option<Head>,
+    /// The outcome as a JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     hive: HiveArgs,
 }
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
             None => keys(&source.key()?, source::KEY)?,
         };
         let summary = source.verify(&keys, args.head)?;
-        out.line(told(&summary, keys.is_empty()))
+        out.outcome(&told(&summary, keys.is_empty()), args.json)
     })
 }
 

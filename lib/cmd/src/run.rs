@@ -1,6 +1,7 @@
 //! The frame around every command: arguments, output, complaints, the exit status.
 
 use crate::completion;
+use crate::fields::Record;
 use crate::trace;
 use crate::trouble::Trouble;
 use clap::Parser;
@@ -32,6 +33,12 @@ impl Out {
     pub fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Trouble> {
         let line = serde_json::to_string(value).map_err(|e| Trouble::failed(format!("JSON: {e}")))?;
         self.line(line)
+    }
+
+    /// Writes what came of something, a line such as `ok records=118`, or the same as JSON, where the first
+    /// word is the `result`.
+    pub fn outcome(&mut self, line: &str, is_json: bool) -> Result<(), Trouble> {
+        if is_json { self.json(&Record::parse(line).json(&["result"])) } else { self.line(line) }
     }
 
     /// Lets what was written be seen now.
