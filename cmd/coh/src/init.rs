@@ -2,6 +2,7 @@
 //! ends. Starts and signals processes; everything else goes in and out through the loop around it.
 
 mod close;
+mod journal;
 mod pool;
 mod service;
 mod show;
@@ -54,7 +55,11 @@ pub(crate) struct Plan {
 enum Phase {
     /// Servers are starting.
     Servers,
-    /// They answer; has the queen begun her work?
+    /// They answer; have those whose commands are journaled read the journal?
+    Journal {
+        since_ms: u64,
+    },
+    /// They have; has the queen begun her work?
     Queen {
         since_ms: u64,
         ask_ms: Option<u64>,
@@ -117,6 +122,8 @@ pub(crate) struct Init {
     workers: BTreeMap<String, Worker>,
     pools: pool::Pools,
     phase: Phase,
+    /// Servers that have not said that they have read the journal, and when each is asked.
+    readers: Vec<journal::Reader>,
     started: Now,
     boot_ms: Option<u64>,
     story: String,
@@ -171,6 +178,7 @@ impl Init {
             workers: BTreeMap::new(),
             pools: pool::Pools::default(),
             phase: Phase::Servers,
+            readers: Vec::new(),
             started,
             boot_ms: None,
             story,
@@ -222,7 +230,11 @@ impl Init {
     }
 
     fn is_booting(&self) -> bool {
-        matches!(self.phase, Phase::Servers | Phase::Queen { .. } | Phase::Door { .. } | Phase::Mount)
+        match self.phase {
+            Phase::Servers | Phase::Journal { .. } | Phase::Queen { .. } | Phase::Door { .. } => true,
+            Phase::Mount => true,
+            Phase::Running | Phase::Closing { .. } | Phase::Closed => false,
+        }
     }
 
     fn mount_index(&self) -> Option<usize> {
@@ -314,7 +326,7 @@ impl Init {
         let all = |kept: &[Kept]| kept.iter().all(|kept| matches!(kept.state, State::Up { .. }));
         match self.phase {
             Phase::Servers if all(&self.kept[..servers]) => {
-                self.phase = Phase::Queen { since_ms: now.mono_ms, ask_ms: Some(now.mono_ms) };
+                self.begin_journal(now);
             }
             Phase::Mount if all(&self.kept) => self.running(now),
             _ => {}

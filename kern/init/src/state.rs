@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Now, Op, Request, Service};
+use ninep::srv::{JOURNALED, Now, Op, Request, Service};
 
 /// Between two looks whether a server that was started answers.
 const ASK_MS: u64 = 5;
@@ -258,13 +258,9 @@ impl Service for Init {
         for (i, server) in self.servers.iter_mut().enumerate() {
             if server.ask_ms.take_if(|at| *at <= now.mono_ms).is_some() {
                 let id = ASKED + i as u64;
-                self.outbox.push(Request {
-                    id,
-                    server: server.name,
-                    root: "",
-                    path: "".into(),
-                    op: Op::Read,
-                });
+                // Where it has commands, an answer when it takes them; else any is one.
+                let (server, root, path) = (server.name, JOURNALED, "open".into());
+                self.outbox.push(Request { id, server, root, path, op: Op::Read });
             }
         }
         if self.queen_ms.take_if(|at| *at <= now.mono_ms).is_some() {

@@ -17,4 +17,6 @@ pub use engine::{ConnId, Engine, Limits};
 pub use fids::Fids;
 pub use frame::{Framer, HEADER, Next, SKIP_MAX};
 pub use service::{Now, Op, Request, Service};
-pub use tree::{Blob, Call, Dir, File, Key, Node, QID_PATH_BITS, Start, Token, Tree, Verdict, Who};
+pub use tree::{
+    Blob, Call, Dir, File, JOURNALED, Key, Node, QID_PATH_BITS, Start, Token, Tree, Verdict, Who,
+};

@@ -31,6 +31,9 @@ struct Question {
     _session: u32,
     /// Is an approval to be consumed, should one be needed?
     take: bool,
+    /// Is nobody writing yet? Then a refusal is no news.
+    #[serde(default)]
+    ahead: bool,
 }
 
 /// A line of questions that is not answered yet.
@@ -133,8 +136,9 @@ impl Policy {
         for question in questions {
             let taken = &self.questions.taken;
             let gate = self.ahead.gate(&question.path, self.now.wall_ms, &|id| taken.contains_key(id));
-            words.push(match (gate, question.take) {
+            words.push(match (gate, question.take && !question.ahead) {
                 (Gate::Pass, _) => "pass".to_string(),
+                (Gate::Denied(_), _) if question.ahead => "permission".to_string(),
                 (Gate::Denied(rule), _) => {
                     self.refused(&question, rule, "permission");
                     "permission".to_string()

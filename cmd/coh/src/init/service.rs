@@ -1,6 +1,6 @@
 //! What happens when: init as the loop drives it.
 
-use super::{ANSWER_MS, ASK_MS, ASKED, Init, LIFECYCLE, Phase, State};
+use super::{ANSWER_MS, ASK_MS, ASKED, Init, LIFECYCLE, Phase, State, journal};
 use crate::program;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Now, Request, Service};
@@ -28,6 +28,7 @@ impl Service for Init {
                 self.note(&line);
             }
         }
+        self.ask_readers(now);
         self.ask_queen(now);
         for worker in self.workers.values_mut() {
             if worker.kill_ms.is_some_and(|at| at <= now.mono_ms) {
@@ -62,6 +63,7 @@ impl Service for Init {
         });
         let phase = match self.phase {
             Phase::Closing { kill_ms } => Some(kill_ms),
+            Phase::Journal { since_ms } => self.readers_ms(since_ms),
             Phase::Queen { since_ms, ask_ms } => Some(ask_ms.unwrap_or(u64::MAX).min(since_ms + ANSWER_MS)),
             Phase::Door { ask_ms } => Some(ask_ms.min(self.started.mono_ms + 2 * ANSWER_MS)),
             _ => None,
@@ -79,6 +81,9 @@ impl Service for Init {
             let said = answer.as_ref().map(|bytes| String::from_utf8_lossy(bytes));
             let said = said.as_ref().map(|said| said.trim()).map_err(|refusal| refusal.word);
             return self.queen_answered(said, now);
+        }
+        if let Some(i) = id.checked_sub(journal::READ) {
+            return self.reader_answered(i as usize, answer.map(drop), now);
         }
         let Some(i) = id.checked_sub(ASKED).map(|i| i as usize).filter(|i| *i < self.kept.len()) else {
             return;

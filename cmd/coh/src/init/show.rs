@@ -5,10 +5,10 @@ use super::{Init, Phase, Plan};
 impl Init {
     pub(crate) fn hive(&self) -> String {
         let state = match self.phase {
-            Phase::Servers | Phase::Queen { .. } | Phase::Door { .. } | Phase::Mount => "BOOTING",
+            _ if self.is_booting() => "BOOTING",
             Phase::Running if self.kept.iter().any(|kept| kept.is_degraded) => "DEGRADED",
             Phase::Running => "ONLINE",
-            Phase::Closing { .. } | Phase::Closed => "CLOSING",
+            _ => "CLOSING",
         };
         let Plan { hive, profile, fingerprint, door, .. } = &self.plan;
         let mount = self.plan.mount.as_ref().map(|(_, dir)| format!(" mount={}", dir.display()));

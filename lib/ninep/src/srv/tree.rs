@@ -423,6 +423,9 @@ pub struct Tree<S> {
     pub(super) pipeline: Option<Box<dyn Pipeline<S>>>,
 }
 
+/// The root of a tree with journaled commands where other servers see whether it takes them.
+pub const JOURNALED: &str = "journaled";
+
 /// Bits of a qid path that a server may use; the door keeps the rest.
 pub const QID_PATH_BITS: u32 = 52;
 const KEY_BITS: u32 = 40;
@@ -447,13 +450,28 @@ impl<S> Tree<S> {
         self
     }
 
-    /// Says how the control files' commands are journaled; without it they are all refused.
+    /// Says how the control files' commands are journaled; without it they are all refused. Servers of the
+    /// hive see in `[journaled]/open` whether commands are taken yet: until the journal has been read, it
+    /// is Busy.
     pub fn journaled(mut self, journal: Journal) -> Self
     where
         S: Ledger + 'static,
     {
-        self.pipeline = Some(Box::new(Control::new(journal)));
-        self
+        let paths = self.nodes.iter().filter_map(|file| match file.kind {
+            Kind::Ctl { path: CtlPath::Fixed(path), .. } => Some(path),
+            _ => None,
+        });
+        let control = Control::new(journal, paths.collect());
+        let opened = control.opened();
+        self.pipeline = Some(Box::new(control));
+        let open = move |_: &S, _: &Call, out: &mut String| {
+            if !opened.get() {
+                return Err(Refusal::new(Word::Busy, "the journal is being read"));
+            }
+            out.push_str("open\n");
+            Ok(())
+        };
+        self.internal(JOURNALED, Dir::new().text("open", open))
     }
 
     fn add_root(&mut self, name: &str, dir: Dir<S>, is_internal: bool) {

@@ -5,6 +5,7 @@ use super::pipe::{BATCH_BYTES, Control, Out, Pending, RETRY_MS};
 use super::record::{name, number_of, text, value_of};
 use crate::refusal::{Refusal, Word};
 use crate::srv::service::Op;
+use crate::srv::tree::Who;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -15,6 +16,8 @@ pub(super) const GATE_MS: u64 = 1000;
 /// How long the gate may take, and where it has an approval journaled.
 const ANSWER_MS: u64 = 2000;
 const TAKE_MS: u64 = 4000;
+/// When a gate that could not be asked ahead of commands is asked again.
+const AHEAD_AGAIN_MS: u64 = 500;
 /// The ctl file whose records change rules.
 const RULES: &str = "\"path\":\"/policy/ctl\"";
 
@@ -46,11 +49,21 @@ pub(super) struct Rules {
     leased_ms: u64,
     /// The question to the journal.
     pub(super) out: Out,
+    /// Files that the question to the gate is about, where it is ahead of any command.
+    ahead: Vec<&'static str>,
+    /// When it is asked so next.
+    ahead_ms: u64,
 }
 
 impl Rules {
     fn are_none(&self, path: &str) -> bool {
         self.has_rule.get(path) == Some(&false)
+    }
+
+    /// Files of `paths` of which nothing is known, as far as there is room to remember more.
+    fn unknown<'p>(&self, paths: &'p [&'static str]) -> impl Iterator<Item = &'static str> + use<'_, 'p> {
+        let room = RULES_MAX.saturating_sub(self.has_rule.len());
+        paths.iter().copied().filter(|path| !self.has_rule.contains_key(*path)).take(room)
     }
 
     /// The gate has answered: what it said before of other generations is out of date.
@@ -95,8 +108,12 @@ impl<S: Ledger> Control<S> {
             let Some(pending) = self.gate.pop_front() else { break };
             self.stage(state, pending);
         }
+        if self.gate.is_empty() {
+            return self.ask_ahead(policy);
+        }
         let mut line = String::new();
         self.asked = 0;
+        self.rules.ahead.clear();
         for pending in &self.gate {
             // An approval is taken for the first alone: what it stands on is then known.
             if line.len() > BATCH_BYTES || (self.asked > 0 && pending.gate != Gate::Unknown) {
@@ -118,6 +135,48 @@ impl<S: Ledger> Control<S> {
         }
     }
 
+    /// Asks about files before anybody writes to them, so that it is known which are open should the gate
+    /// be away when somebody does. Nothing is taken for it, and nothing recorded.
+    fn ask_ahead(&mut self, policy: &'static str) {
+        if self.now.mono_ms < self.rules.ahead_ms {
+            return;
+        }
+        self.rules.ahead = self.rules.unknown(&self.paths).collect();
+        if self.rules.ahead.is_empty() {
+            return;
+        }
+        let mut line = String::new();
+        for path in &self.rules.ahead {
+            line.push_str(if line.is_empty() { "[{" } else { ",{" });
+            text(&mut line, "path", path);
+            line.push(',');
+            name(&mut line, &Who::default());
+            line.push_str(",\"take\":false,\"ahead\":true}");
+        }
+        line.push_str("]\n");
+        self.asked = 0;
+        self.gate_until_ms = Some(self.now.mono_ms + ANSWER_MS);
+        self.rules.asked = (self.next_seq.saturating_sub(1), self.now.mono_ms);
+        self.gate_out = self.ask(policy, "gate".into(), Op::Write(line.into_bytes()));
+    }
+
+    /// When it is asked ahead again, where something is not known.
+    pub(super) fn ahead_ms(&self) -> Option<u64> {
+        let is_to_be_asked = self.journal.policy.is_some() && self.gate_out.is_none();
+        let knows = || self.rules.unknown(&self.paths).next().is_none();
+        (is_to_be_asked && self.gate.is_empty() && !knows()).then_some(self.rules.ahead_ms)
+    }
+
+    /// What the gate has said of files that nobody has written to yet.
+    fn told_ahead(&mut self, said: Result<&str, &Refusal>) {
+        for (i, path) in core::mem::take(&mut self.rules.ahead).into_iter().enumerate() {
+            match said.ok().and_then(|said| value_of(said, &i.to_string())) {
+                Some(word @ ("pass" | "gated" | "permission")) => self.rules.learn(path, word != "pass"),
+                _ => self.rules.ahead_ms = self.now.mono_ms + AHEAD_AGAIN_MS,
+            }
+        }
+    }
+
     /// The gate does not answer: what it may say yet comes too late.
     pub(super) fn ungated(&mut self, state: &mut S) {
         self.gate_out = None;
@@ -134,6 +193,7 @@ impl<S: Ledger> Control<S> {
         if let Ok(said) = &said {
             self.rules.hear(said);
         }
+        self.told_ahead(said.as_deref());
         let mut is_to_be_confirmed = false;
         let mut keep = VecDeque::with_capacity(self.gate.len());
         for (i, mut pending) in core::mem::take(&mut self.gate).into_iter().enumerate() {

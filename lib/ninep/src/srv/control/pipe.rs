@@ -9,8 +9,10 @@ use crate::srv::tree::{Call, Token, Verdict, Who};
 use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// The most bytes of records in one append: they must fit one message with room for its headers.
 pub(super) const BATCH_BYTES: usize = 7 << 10;
@@ -73,7 +75,11 @@ pub(super) type Out = Option<u64>;
 
 pub(in crate::srv) struct Control<S: Ledger> {
     pub(super) journal: Journal,
+    /// The hive's paths of the ctl files, but for those in tables.
+    pub(super) paths: Vec<&'static str>,
     phase: Phase,
+    /// Has all of the journal been read once?
+    is_open: Rc<Cell<bool>>,
     /// Commands that another server is asked about, each with the question's id.
     vetting: Vec<(u64, Pending<S::Command>)>,
     /// Commands before the gate, in order, and how many of the first the question that is out is about.
@@ -105,10 +111,12 @@ pub(in crate::srv) struct Control<S: Ledger> {
 }
 
 impl<S: Ledger> Control<S> {
-    pub(in crate::srv) fn new(journal: Journal) -> Self {
+    pub(in crate::srv) fn new(journal: Journal, paths: Vec<&'static str>) -> Self {
         Control {
             journal,
+            paths,
             phase: Phase::Snapshot,
+            is_open: Rc::default(),
             vetting: Vec::new(),
             gate: VecDeque::new(),
             asked: 0,
@@ -132,6 +140,19 @@ impl<S: Ledger> Control<S> {
             out: Vec::new(),
             verdicts: Vec::new(),
         }
+    }
+
+    /// For who asks whether commands are taken: they are when this says so.
+    pub(in crate::srv) fn opened(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.is_open)
+    }
+
+    /// All of the journal is known.
+    fn open(&mut self, state: &mut S) {
+        self.phase = Phase::Open;
+        self.is_open.set(true);
+        self.time();
+        state.is_restored(self.now);
     }
 
     /// The time of the next record: never back, and not moved by who sets the clock.
@@ -308,9 +329,7 @@ impl<S: Ledger> Control<S> {
     /// Asks for what is not known of the journal.
     fn read_on(&mut self, state: &mut S) {
         let Some(audit) = self.journal.audit else {
-            self.phase = Phase::Open;
-            self.time();
-            state.is_restored(self.now);
+            self.open(state);
             return self.advance(state);
         };
         let path = match self.phase {
@@ -372,10 +391,8 @@ impl<S: Ledger> Control<S> {
         self.sent = 0;
         self.doubt_ms = None;
         state.roll_back();
-        self.phase = Phase::Open;
         self.due_ms = None;
-        self.time();
-        state.is_restored(self.now);
+        self.open(state);
     }
 }
 
@@ -431,7 +448,8 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
 
     fn deadline_ms(&self) -> Option<u64> {
         let due = self.due_ms.filter(|at| *at < u64::MAX && self.phase == Phase::Open);
-        [self.retry_ms, self.gate_retry_ms, self.gate_until_ms, self.doubt_ms, due]
+        let ahead = self.ahead_ms().filter(|_| self.phase == Phase::Open);
+        [self.retry_ms, self.gate_retry_ms, self.gate_until_ms, self.doubt_ms, due, ahead]
             .into_iter()
             .flatten()
             .min()

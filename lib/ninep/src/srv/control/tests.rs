@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::refusal::{Refusal, Word};
-use crate::srv::{Dir, Engine, Limits, Op, Request, Service, Tree};
+use crate::srv::{Dir, Engine, JOURNALED, Limits, Op, Request, Service, Tree};
 use crate::wire::{MSIZE_MAX, NOFID, NOTAG, Names, Rmsg, Tmsg, VERSION, decode_r};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -110,9 +110,14 @@ impl Ledger for Counter {
     }
 }
 
+/// The question about its ctl before anybody has written to it.
+const AHEAD: &str =
+    r#"[{"path":"/sum/ctl","role":"","subject":"","ticket":"","session":0,"take":false,"ahead":true}]"#;
+
 /// A server with one ctl, one client, and whoever answers for the others.
 struct Desk {
     engine: Engine<Counter>,
+    has_gate: bool,
     conn: u32,
     now: Now,
     tag: u16,
@@ -127,7 +132,7 @@ impl Desk {
         let mut engine = Engine::new(tree, Limits::default(), now);
         engine.start(now);
         let conn = engine.connect();
-        let mut desk = Desk { engine, conn, now, tag: 0 };
+        let mut desk = Desk { engine, has_gate: policy.is_some(), conn, now, tag: 0 };
         let aname = Tmsg::Attach { fid: 0, afid: NOFID, uname: "queen::00ff", aname: "", n_uname: 7 };
         desk.say(NOTAG, &Tmsg::Version { msize: MSIZE_MAX, version: VERSION });
         desk.say(1, &aname);
@@ -182,14 +187,44 @@ impl Desk {
         all
     }
 
-    /// Answers the first reading of the journal.
+    /// Answers the first reading of the journal, and where there is a gate the first question to it.
     fn open(&mut self, snapshot: &str) {
+        self.open_with(snapshot, Ok("OK GATE 0=gated gen=0\n"));
+    }
+
+    fn open_with(&mut self, snapshot: &str, gate: Result<&str, Word>) {
         let asked = self.requests();
         assert_eq!((asked[0].server, &*asked[0].path), ("audit", "snapshot"));
         self.answer(&asked[0], Ok(snapshot));
         let asked = self.requests();
         assert_eq!(asked[0].path, "from/1");
         self.answer(&asked[0], Ok(""));
+        if self.has_gate {
+            let asked = self.requests();
+            assert_eq!(line(&asked[0]), AHEAD);
+            self.answer(&asked[0], gate);
+        }
+    }
+
+    /// What a server of the hive reads in `[journaled]/open`.
+    fn is_open(&mut self) -> bool {
+        let conn = self.engine.connect();
+        let attach = Tmsg::Attach { fid: 0, afid: NOFID, uname: "server:init", aname: JOURNALED, n_uname: 0 };
+        let ours = core::mem::replace(&mut self.conn, conn);
+        self.say(NOTAG, &Tmsg::Version { msize: MSIZE_MAX, version: VERSION });
+        self.say(1, &attach);
+        self.say(2, &Tmsg::Walk { fid: 0, newfid: 1, names: Names::from(&["open"][..]) });
+        self.say(3, &Tmsg::Lopen { fid: 1, flags: 0 });
+        let said = self.replies();
+        self.conn = ours;
+        assert!(said[..3].iter().all(|(_, word)| word.is_none()), "{said:?}");
+        match said[3].1 {
+            None => true,
+            word => {
+                assert_eq!(word, Some(Word::Busy));
+                false
+            }
+        }
     }
 }
 
@@ -240,6 +275,39 @@ fn nothing_is_taken_before_the_journal_is_known() {
     let state = &desk.engine.tree.state;
     assert!(state.is_ready);
     assert_eq!((state.settled, state.ahead), (Sum(40), Sum(40)));
+}
+
+#[test]
+fn a_server_says_when_it_takes_commands() {
+    let mut desk = Desk::new(Some("audit"), None);
+    assert!(!desk.is_open());
+    desk.open("40");
+    assert!(desk.is_open());
+    assert!(Desk::new(None, None).is_open(), "there is no journal to be read");
+}
+
+#[test]
+fn a_file_that_nobody_has_written_to_is_open_while_the_gate_is_away() {
+    let mut desk = Desk::new(Some("audit"), Some("policy"));
+    // The gate starts later.
+    desk.open_with("0", Err(Word::Busy));
+    assert_eq!(desk.requests(), [], "not at once again");
+    assert_eq!(desk.engine.deadline_ms(), Some(1500));
+    desk.now.mono_ms = 1500;
+    let ask = desk.requests();
+    assert_eq!(line(&ask[0]), AHEAD);
+    desk.answer(&ask[0], Ok("OK GATE 0=pass gen=1\n"));
+    assert_eq!(desk.requests(), []);
+    let one = desk.write("1");
+    let ask = desk.requests();
+    assert_eq!(ask[0].path, "gate");
+    desk.answer(&ask[0], Err(Word::Busy));
+    let look = desk.requests();
+    assert_eq!(look[0].path, "from/1", "is there a new rule?");
+    desk.answer(&look[0], Ok(""));
+    let append = desk.requests();
+    desk.answer(&append[0], Ok("OK APPEND seq=1 n=1\n"));
+    assert_eq!(desk.replies(), [(one, None)]);
 }
 
 #[test]
@@ -425,8 +493,10 @@ fn a_rule_that_came_just_before_the_gate_went_away_holds() {
     let ask = desk.requests();
     assert_eq!(ask[0].path, "gate");
     desk.answer(&ask[0], Err(Word::Busy));
-    assert_eq!(desk.requests(), []);
     assert_eq!(desk.replies(), [(one, None), (two, Some(Word::Busy))]);
+    let ask = desk.requests();
+    assert_eq!(line(&ask[0]), AHEAD, "what is open is not known any more");
+    desk.answer(&ask[0], Err(Word::Busy));
     // Without the journal nobody knows.
     desk.now.mono_ms += 50;
     let three = desk.write("3");
