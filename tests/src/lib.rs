@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub mod ctl;
 pub mod journal;
 pub mod terminal;
 
@@ -16,6 +17,10 @@ use tempfile::TempDir;
 pub struct Hive {
     dir: TempDir,
     manifest: PathBuf,
+    /// What its programs have in their environment beside ours.
+    env: Vec<(String, String)>,
+    /// Where they begin.
+    place: PathBuf,
 }
 
 /// The folder of the shipped manifest.
@@ -36,7 +41,12 @@ impl Hive {
     }
 
     fn new() -> Hive {
-        Hive { dir: tempfile::tempdir().unwrap(), manifest: Path::new(SYS).join("hive.toml") }
+        Hive {
+            dir: tempfile::tempdir().unwrap(),
+            manifest: Path::new(SYS).join("hive.toml"),
+            env: Vec::new(),
+            place: std::env::current_dir().unwrap(),
+        }
     }
 
     /// Starts the shipped manifest's hive with `more` sections. `prepare` is told the data directory first.
@@ -53,6 +63,19 @@ impl Hive {
         std::fs::write(&hive.manifest, text).unwrap();
         std::fs::create_dir(hive.path("data")).unwrap();
         prepare(&hive.path("data"));
+        hive.begin(&[])
+    }
+
+    /// Starts a hive with what another, which is down, has in its data directory: as on another machine, with
+    /// `env` in its environment, from the root directory.
+    pub fn moved(other: &Hive, env: &[(&str, &str)]) -> Hive {
+        let mut hive = Hive::new();
+        hive.manifest = hive.path("hive.toml");
+        std::fs::copy(&other.manifest, &hive.manifest).unwrap();
+        let (from, to) = (other.path("data"), hive.path("data"));
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+        hive.env = env.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        hive.place = "/".into();
         hive.begin(&[])
     }
 
@@ -115,6 +138,8 @@ impl Hive {
             .args(args)
             .env("COH_RUN", self.path("run"))
             .env("COH_DATA", self.path("data"))
+            .envs(self.env.iter().map(|(key, value)| (key, value)))
+            .current_dir(&self.place)
             .output()
             .unwrap()
     }

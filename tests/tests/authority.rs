@@ -4,19 +4,13 @@
 
 use ninep::refusal::Word;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tests::ctl::{envelope, give, resource};
 use tests::journal::{Record, field, records};
 use tests::{Hive, until};
 
-const RESOURCE: &str = "[[lease.resources]]\nid = \"GPU-0\"\nmem_mb = 100\nstreams = 4\n";
 const GATED: &str =
     "[[policy.rules]]\nid = \"exports\"\ntarget = \"/queen/export/ctl\"\ndecision = \"gate\"\n";
 const EXPORT: &str = "/queen/export/ctl";
-
-/// The acknowledgement, or the word of the refusal.
-fn give(hive: &Hive, path: &str, line: &str) -> Result<String, Word> {
-    let told = hive.command(path, line);
-    told.map(|ack| ack.trim_end().to_owned()).map_err(|error| error.word().unwrap_or(Word::Closed))
-}
 
 fn open(id: &str) -> String {
     format!(
@@ -66,6 +60,45 @@ fn an_approval_lets_one_valid_write_through_also_after_policys_death() {
 }
 
 #[test]
+fn rules_and_approvals_given_at_run_time_outlive_the_gate() {
+    let hive = Hive::start(&[]);
+    let rules = r#"{"apply":{"id":"s","rules":[{"id":"r","target":"/queen/export/ctl","decision":"gate"}]}}"#;
+    give(&hive, "/policy/ctl", rules).unwrap();
+    let settled = |line: &str| {
+        let mut said = Err(Word::Busy);
+        until("an answer", || {
+            said = give(&hive, EXPORT, line);
+            said != Err(Word::Busy)
+        });
+        said
+    };
+    hive.kill("policy");
+    assert_eq!(settled(&open("w")), Err(Word::Policy));
+    approve(&hive, "a");
+    hive.kill("policy");
+    assert!(settled(&open("w")).unwrap().starts_with("OK OPEN id=w seq="));
+    hive.kill("policy");
+    assert_eq!(settled(r#"{"close":"w"}"#), Err(Word::Policy));
+    assert_eq!(status(&hive, "a"), "consumed");
+}
+
+#[test]
+fn without_policy_what_no_rule_gates_passes_though_nobody_has_written_it_before() {
+    let hive = Hive::with_sections(GATED, |_| {});
+    let set = r#"{"set":{"level":"error","cats":["boot"]}}"#;
+    hive.print("coh", &["kill", "policy", "--signal", "STOP"]);
+    // Asked ahead of the first word, and confirmed by the journal.
+    assert_eq!(
+        give(&hive, "/queen/lifecycle/ctl", "cordon").map(|ack| ack.contains("state=DRAINING")),
+        Ok(true)
+    );
+    assert!(give(&hive, "/trace/ctl", set).unwrap().starts_with("OK SET "));
+    assert_eq!(give(&hive, EXPORT, &open("w-1")), Err(Word::Busy));
+    hive.print("coh", &["kill", "policy", "--signal", "CONT"]);
+    until("it answers again", || give(&hive, EXPORT, &open("w-1")) == Err(Word::Policy));
+}
+
+#[test]
 fn without_policy_gated_writes_are_busy_and_use_nothing_up() {
     let hive = Hive::with_sections(GATED, |_| {});
     // The queen learns what is gated by asking.
@@ -84,11 +117,6 @@ fn without_policy_gated_writes_are_busy_and_use_nothing_up() {
 #[test]
 fn an_envelope_has_one_effect_through_the_deaths_of_queen_and_audit() {
     let hive = Hive::start(&[]);
-    let envelope = |id: &str, key: &str, cmd: &str| {
-        format!(
-            r#"{{"schema":"queen-ctl/v1","id":"{id}","idempotency_key":"{key}","issued_unix_ms":1,"cmd":{cmd}}}"#
-        )
-    };
     let spawn = envelope("e-1", "k", r#"{"spawn":"heartbeat"}"#);
     let first = give(&hive, "/queen/ctl", &spawn).unwrap();
     for victims in [&["queen"][..], &["audit"], &["queen", "audit"], &["door"]] {
@@ -120,7 +148,7 @@ fn an_envelope_has_one_effect_through_the_deaths_of_queen_and_audit() {
 
 #[test]
 fn of_sessions_that_race_for_one_lease_one_wins_and_the_journal_says_which() {
-    let hive = Hive::with_sections(RESOURCE, |_| {});
+    let hive = Hive::with_sections(&resource(100, 4), |_| {});
     for round in 0..5 {
         let racers: Vec<Result<String, Word>> = std::thread::scope(|scope| {
             let racer = |n: usize| {
@@ -152,7 +180,7 @@ fn of_sessions_that_race_for_one_lease_one_wins_and_the_journal_says_which() {
 
 #[test]
 fn a_lease_ends_on_time_through_the_death_of_the_queen_and_of_the_hive() {
-    let hive = Hive::with_sections(RESOURCE, |_| {});
+    let hive = Hive::with_sections(&resource(100, 4), |_| {});
     let grant = |ttl_s: u64| {
         let line = format!(
             r#"{{"grant":{{"resource":"GPU-0","subject":"s","mem_mb":1,"streams":0,"ttl_s":{ttl_s}}}}}"#
@@ -186,82 +214,4 @@ fn a_lease_ends_on_time_through_the_death_of_the_queen_and_of_the_hive() {
     // On time is the next tick; the bound is for busy machines.
     assert!((first_ms..first_ms + 2000).contains(&ts_ms), "due {first_ms}, ended {ts_ms}");
     assert!(expiry(&second).1 >= second_ms);
-}
-
-#[test]
-fn bad_lines_get_their_word_and_leave_nothing_but_the_refusal() {
-    let hive = Hive::with_sections(RESOURCE, |_| {});
-    let ctls = [
-        "/queen/ctl",
-        "/queen/lifecycle/ctl",
-        "/queen/lease/ctl",
-        "/queen/schedule/ctl",
-        "/queen/export/ctl",
-        "/policy/ctl",
-        "/actions/queue",
-    ];
-    let huge = format!("{{\"spawn\":\"{}\"}}", "x".repeat(5000));
-    let deep = "[".repeat(1500);
-    let bad = [
-        "{}",
-        "[]",
-        "null",
-        "5",
-        "\"spawn\"",
-        "{\"unknown\":1}",
-        "{\"spawn\":5}",
-        "{\"spawn\":null}",
-        "{\"spawn\":[\"heartbeat\"]}",
-        "{\"spawn\":\"heartbeat\",\"spawn\":\"heartbeat\"}",
-        "{\"spawn\":\"heartbeat\",\"x\":1}",
-        "{\"kill\":[]}",
-        "{\"spawn\":\"heartbeat\",\"ticks\":99999999999999999999999999}",
-        "{\"spawn\":\"heartbeat\",\"ticks\":-1}",
-        "{\"spawn\":\"heartbeat\",\"ticks\":1e3}",
-        "{\"spawn\":\"heartbeat\"",
-        "{\"spawn\":\"heart\0beat\"}",
-        "drain\0",
-        "frown",
-        "{\"grant\":{}}",
-        "{\"grant\":[\"GPU-0\",\"s\",1,1,1,1]}",
-        "{\"renew\":{\"lease\":\"lease-1\",\"ttl_s\":0}}",
-        "{\"enqueue\":{\"id\":\"j\"}}",
-        "{\"open\":{\"id\":\"w\",\"path\":\"../x\",\"until_ms\":1,\"max_bytes\":1}}",
-        "{\"apply\":{\"id\":\"r\",\"rules\":{}}}",
-        "{\"id\":\"a\",\"target\":\"x\",\"decision\":\"perhaps\"}",
-        &huge,
-        &deep,
-    ];
-    for path in ctls {
-        for line in bad {
-            let told = give(&hive, path, &format!("{line}\n"));
-            assert!(matches!(told, Err(Word::Invalid | Word::TooBig)), "{path} {line:.60}: {told:?}");
-        }
-        // A line of a megabyte comes in many writes.
-        let mut conn = hive.dial().unwrap();
-        let fid = conn.open_path(path, 2).unwrap();
-        let mut at = 0;
-        let refused = loop {
-            match conn.write_at(fid, at, &[b'x'; 4096]) {
-                Ok(n) => at += u64::from(n),
-                Err(error) => break error.word(),
-            }
-            assert!(at < 1 << 20, "{path} takes lines without end");
-        };
-        // Where a line may be as long as a write, each write is one, and a bad one.
-        assert!(matches!(refused, Some(Word::TooBig | Word::Invalid)), "{path}: {refused:?}");
-        // Bytes that are no text.
-        let fid = conn.open_path(path, 2).unwrap();
-        let refused = conn.write_at(fid, 0, b"\xff\xfe\n").unwrap_err();
-        assert_eq!(refused.word(), Some(Word::Invalid), "{path}");
-        // Half a line, and then nobody.
-        let fid = conn.open_path(path, 2).unwrap();
-        drop(conn.write_at(fid, 0, b"{\"spawn\":"));
-    }
-    assert_eq!(hive.read("/proc/queen/workers").unwrap(), "");
-    let taken = records(&hive.path("data/journal"));
-    let taken: Vec<&Record> = taken.iter().filter(|record| record.kind == "ctl").collect();
-    assert!(taken.is_empty(), "{taken:?}");
-    assert_eq!(hive.field("queen", "restarts"), "0");
-    assert_eq!(hive.field("policy", "restarts"), "0");
 }

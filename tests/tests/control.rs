@@ -1,29 +1,12 @@
-//! Control files from outside: what they refuse, what comes twice, what a state of the hive allows.
+//! Every control file from outside: what it refuses, and that a refusal is all that comes of it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use ninep::dial::Conn;
 use ninep::refusal::Word;
+use std::collections::BTreeSet;
+use tests::ctl::{ALL, DEVICE, give, resource};
+use tests::journal::{Record, records};
 use tests::{Hive, until};
-
-const CTLS: [&str; 7] = [
-    "/queen/ctl",
-    "/queen/lifecycle/ctl",
-    "/queen/lease/ctl",
-    "/queen/schedule/ctl",
-    "/queen/export/ctl",
-    "/policy/ctl",
-    "/actions/queue",
-];
-
-/// Writes bytes to a ctl; the acknowledgement, or the word of the refusal.
-fn give(conn: &mut Conn, path: &str, data: &[u8]) -> Result<String, Option<Word>> {
-    let fid = conn.open_path(path, 2).map_err(|error| error.word())?;
-    let wrote = conn.write_at(fid, 0, data).map_err(|error| error.word());
-    let ack = conn.read_at(fid, 0, 4096).map_err(|error| error.word());
-    conn.clunk(fid).unwrap();
-    wrote?;
-    Ok(String::from_utf8_lossy(&ack?).trim().to_owned())
-}
 
 fn text(conn: &mut Conn, path: &str) -> String {
     String::from_utf8_lossy(&conn.read_all(path).unwrap()).into_owned()
@@ -39,111 +22,199 @@ fn traces(conn: &mut Conn) -> String {
         "/proc/queen/dedupe",
         "/proc/queen/workers",
         "/queen/export/windows",
+        "/queen/export/jobs",
+        "/queen/telemetry/dev-1/latest",
         "/policy/rules",
+        "/trace/filter",
     ];
     paths.map(|path| text(conn, path)).concat()
 }
 
-#[test]
-fn bad_input_to_any_ctl_is_refused_and_leaves_nothing() {
-    let hive = Hive::start(&[]);
-    let mut conn = hive.dial().unwrap();
-    let before = traces(&mut conn);
-    let long = format!("{{\"kill\":\"{}\"}}\n", "x".repeat(7500));
-    let bad: [&[u8]; 16] = [
-        b"{}\n",
-        b"[]\n",
-        b"null\n",
-        b"7\n",
-        b"\"spawn\"\n",
-        b"{\"spawn\"\n",
-        b"{\"spawn\":\"heartbeat\",\"spawn\":\"heartbeat\"}\n",
-        b"{\"spawn\":null}\n",
-        b"[\"spawn\",\"heartbeat\"]\n",
-        b"{\"nothing\":{}}\n",
-        b"{\"grant\":[\"GPU-0\",\"a\",1,1,1,1]}\n",
-        b"{\"enqueue\":{\"id\":\"a\",\"kind\":\"k\",\"resource\":\"r\",\"priority\":99999999999999999999}}\n",
-        b"{\"close\":\"a\",\"close\":\"a\"}\n",
-        b"{\"id\":\"a\",\"target\":\"b\",\"decision\":\"approve\"}\n",
-        b"{\"apply\":{\"id\":\"a\",\"rules\":[{\"id\":\"r\",\"target\":\"/../x\",\"decision\":\"gate\"}]}}\n",
-        b"\xff\xfe{}\n",
-    ];
-    for path in CTLS {
-        for line in bad {
-            let said = give(&mut conn, path, line);
-            assert_eq!(said, Err(Some(Word::Invalid)), "{path} {}", String::from_utf8_lossy(line));
+/// The files below `dir` that take commands.
+fn ctls(conn: &mut Conn, dir: &str, found: &mut BTreeSet<String>) {
+    const DIRECTORY: u8 = 0x80;
+    for entry in conn.list(if dir.is_empty() { "/" } else { dir }).unwrap() {
+        let path = format!("{dir}/{}", entry.name);
+        if entry.qid.kind & DIRECTORY != 0 {
+            ctls(conn, &path, found);
+        } else if ["ctl", "queue"].contains(&&*entry.name) && conn.open_path(&path, 1).is_ok() {
+            found.insert(path);
         }
-        assert_eq!(give(&mut conn, path, b"{\"kill\":\"a\0b\"}\n"), Err(Some(Word::Invalid)), "{path}");
+    }
+}
+
+#[test]
+fn bad_input_to_any_ctl_is_refused_and_leaves_nothing_but_the_refusal() {
+    let hive = Hive::with_sections(&resource(100, 4), |_| {});
+    give(&hive, DEVICE, r#"{"new":"segment"}"#).unwrap();
+    let mut conn = hive.dial().unwrap();
+    let mut found = BTreeSet::new();
+    ctls(&mut conn, "", &mut found);
+    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), ALL, "a ctl that is not tested");
+    let before = traces(&mut conn);
+    let long = format!("{{\"kill\":\"{}\"}}", "x".repeat(7500));
+    let longer = format!("{{\"spawn\":\"{}\"}}", "x".repeat(5000));
+    let deep = "[".repeat(1500);
+    let deep_object = "{\"a\":".repeat(400);
+    let huge = format!(
+        "{{\"open\":{{\"id\":\"w\",\"path\":\"/a\",\"until_ms\":1{},\"max_bytes\":1}}}}",
+        "0".repeat(300)
+    );
+    let bad = [
+        // Not an object.
+        "[]",
+        "null",
+        "7",
+        "true",
+        "\"spawn\"",
+        "spawn heartbeat",
+        "frown",
+        "[\"spawn\",\"heartbeat\"]",
+        "[{\"kill\":\"worker-1\"}]",
+        // Not whole.
+        "{",
+        "{\"spawn\"",
+        "{\"spawn\":\"heartbeat\"",
+        "{\"set\":{\"level\":\"debug\",\"cats\":[\"boot\"]}",
+        "{\"new\":\"segment\"}}",
+        "{\"new\":\"segment\"} {\"new\":\"segment\"}",
+        // No verb, or none that is known.
+        "{}",
+        "{\"unknown\":1}",
+        "{\"nothing\":{}}",
+        "{\"SPAWN\":\"heartbeat\"}",
+        // Wrong types.
+        "{\"spawn\":5}",
+        "{\"spawn\":null}",
+        "{\"spawn\":true}",
+        "{\"spawn\":[\"heartbeat\"]}",
+        "{\"kill\":[]}",
+        "{\"lifecycle\":5}",
+        "{\"grant\":{}}",
+        "{\"grant\":[\"GPU-0\",\"a\",1,1,1,1]}",
+        "{\"enqueue\":\"job-1\"}",
+        "{\"enqueue\":{\"id\":\"j\"}}",
+        "{\"open\":5}",
+        "{\"job\":\"job-1\"}",
+        "{\"apply\":{\"id\":\"r\",\"rules\":{}}}",
+        "{\"id\":\"a\",\"target\":5,\"decision\":\"approve\"}",
+        "{\"set\":\"debug\"}",
+        "{\"set\":{\"level\":5,\"cats\":[]}}",
+        "{\"set\":{\"level\":\"debug\",\"cats\":\"boot\"}}",
+        "{\"new\":5}",
+        "{\"new\":\"segment\",\"mime\":5}",
+        "{\"seal\":{}}",
+        "{\"from\":\"0\",\"to\":1}",
+        // Unknown keys, and keys that come twice.
+        "{\"spawn\":\"heartbeat\",\"x\":1}",
+        "{\"spawn\":\"heartbeat\",\"spawn\":\"heartbeat\"}",
+        "{\"release\":\"lease-1\",\"x\":1}",
+        "{\"cancel\":\"job-1\",\"cancel\":\"job-1\"}",
+        "{\"close\":\"a\",\"close\":\"a\"}",
+        "{\"rollback\":{\"to\":\"manifest\",\"x\":1}}",
+        "{\"id\":\"a\",\"target\":\"/a\",\"decision\":\"approve\",\"x\":1}",
+        "{\"set\":{\"level\":\"debug\",\"cats\":[],\"x\":1}}",
+        "{\"set\":{\"level\":\"off\",\"level\":\"debug\",\"cats\":[]}}",
+        "{\"new\":\"segment\",\"new\":\"segment\"}",
+        "{\"new\":\"segment\",\"x\":1}",
+        "{\"from\":1,\"to\":1,\"x\":1}",
+        "{\"from\":1,\"from\":1,\"to\":1}",
+        // Numbers that are no whole ones, negative, or too large.
+        "{\"spawn\":\"heartbeat\",\"ticks\":99999999999999999999999999}",
+        "{\"spawn\":\"heartbeat\",\"ticks\":-1}",
+        "{\"spawn\":\"heartbeat\",\"ticks\":1e3}",
+        "{\"spawn\":\"heartbeat\",\"ticks\":1.5}",
+        "{\"renew\":{\"lease\":\"lease-1\",\"ttl_s\":0}}",
+        "{\"grant\":{\"resource\":\"GPU-0\",\"subject\":\"s\",\"mem_mb\":18446744073709551616,\"streams\":1,\"ttl_s\":1}}",
+        "{\"enqueue\":{\"id\":\"a\",\"kind\":\"k\",\"resource\":\"GPU-0\",\"priority\":99999999999999999999}}",
+        "{\"from\":1,\"to\":99999999999999999999}",
+        "{\"from\":-1,\"to\":1}",
+        "{\"from\":1.0,\"to\":1}",
+        "{\"id\":\"a\",\"target\":\"/a\",\"decision\":\"approve\",\"ttl_s\":99999999999999999999}",
+        &huge,
+        // Values that are none.
+        "{\"open\":{\"id\":\"w\",\"path\":\"../x\",\"until_ms\":1,\"max_bytes\":1}}",
+        "{\"job\":{\"id\":\".\",\"window\":\"w\"}}",
+        "{\"apply\":{\"id\":\"a\",\"rules\":[{\"id\":\"r\",\"target\":\"/../x\",\"decision\":\"gate\"}]}}",
+        "{\"apply\":{\"id\":\"a\",\"rules\":[{\"id\":\"r\",\"target\":\"/x\",\"decision\":\"ask\"}]}}",
+        "{\"id\":\"a\",\"target\":\"x\",\"decision\":\"perhaps\"}",
+        "{\"id\":\"a\",\"target\":\"b\",\"decision\":\"approve\"}",
+        "{\"set\":{\"level\":\"loud\",\"cats\":[]}}",
+        "{\"set\":{\"level\":\"debug\",\"cats\":[\"gossip\"]}}",
+        "{\"new\":\"file\"}",
+        "{\"new\":\"segment\",\"mime\":\"text\"}",
+        "{\"seal\":\"../a\"}",
+        "{\"from\":2,\"to\":1}",
+        // NUL, and depth.
+        "{\"spawn\":\"heart\0beat\"}",
+        "drain\0",
+        "\0",
+        &deep,
+        &deep_object,
+        &long,
+        &longer,
+    ];
+    let give = |conn: &mut Conn, path: &str, data: &[u8]| {
+        let fid = conn.open_path(path, 2).unwrap();
+        let wrote = conn.write_at(fid, 0, data);
+        conn.clunk(fid).unwrap();
+        wrote.map_err(|error| error.word())
+    };
+    for path in ALL {
+        for line in bad {
+            let told = give(&mut conn, path, format!("{line}\n").as_bytes());
+            let is_refused = matches!(told, Err(Some(Word::Invalid | Word::TooBig)));
+            assert!(is_refused, "{path} {line:.80}: {told:?}");
+        }
+        // Bytes that are no text.
+        for bytes in [&b"\xff\xfe{}\n"[..], b"{\"kill\":\"\xc3\x28\"}\n", b"\x00\x01\x02\n"] {
+            assert_eq!(give(&mut conn, path, bytes), Err(Some(Word::Invalid)), "{path} {bytes:?}");
+        }
         assert_eq!(give(&mut conn, path, long.as_bytes()), Err(Some(Word::TooBig)), "{path}");
+        // Nothing at all is no command.
+        assert_eq!(give(&mut conn, path, b" \n\r\n\n"), Err(Some(Word::Invalid)), "{path}");
+        // A line of a megabyte comes in many writes.
+        let fid = conn.open_path(path, 2).unwrap();
+        let mut at = 0;
+        let refused = loop {
+            match conn.write_at(fid, at, &[b'x'; 4096]) {
+                Ok(n) => at += u64::from(n),
+                Err(error) => break error.word(),
+            }
+            assert!(at < 1 << 20, "{path} takes lines without end");
+        };
+        // Where a line may be as long as a write, each write is one, and a bad one.
+        assert!(matches!(refused, Some(Word::TooBig | Word::Invalid)), "{path}: {refused:?}");
+        // Half a line, and then nobody: one write is one line or more, never a part of one.
+        let fid = conn.open_path(path, 2).unwrap();
+        assert!(conn.write_at(fid, 0, b"{\"spawn\":").is_err(), "{path}");
+        assert!(conn.write_at(fid, 9, b"\"heartbeat\"}\n").is_err(), "{path}");
     }
     assert_eq!(traces(&mut conn), before);
-    let journal = text(&mut conn, "/audit/journal");
-    assert!(!journal.contains("\"kind\":\"ctl\""), "nothing was accepted: {journal}");
-}
-
-fn envelope(id: &str, cmd: &str) -> String {
-    format!(r#"{{"schema":"queen-ctl/v1","id":"{id}","idempotency_key":"k","issued_unix_ms":1,"cmd":{cmd}}}"#)
-}
-
-#[test]
-fn a_command_that_comes_again_after_deaths_has_one_effect() {
-    let hive = Hive::start(&[]);
-    let mut conn = hive.dial().unwrap();
-    let spawn = envelope("a", r#"{"spawn":"heartbeat"}"#);
-    let first = give(&mut conn, "/queen/ctl", spawn.as_bytes()).unwrap();
-    for server in ["queen", "audit", "policy"] {
-        hive.kill(server);
-        until("an answer", || give(&mut conn, "/queen/ctl", spawn.as_bytes()) != Err(Some(Word::Busy)));
-        let again = give(&mut conn, "/queen/ctl", spawn.as_bytes());
-        assert_eq!(again, Ok(format!("{first} dup=1")), "after the death of {server}");
+    let taken = records(&hive.path("data/journal"));
+    let taken: Vec<&Record> = taken.iter().filter(|record| record.kind == "ctl").collect();
+    assert!(taken.len() == 1 && taken[0].path == DEVICE, "more than the segment: {taken:?}");
+    for server in ["queen", "policy", "audit", "telemetry", "trace", "door"] {
+        assert_eq!(hive.field(server, "restarts"), "0", "{server}");
     }
-    assert_eq!(text(&mut conn, "/proc/queen/workers").lines().count(), 1);
-    let other = envelope("a", r#"{"kill":"worker-1"}"#);
-    assert_eq!(give(&mut conn, "/queen/ctl", other.as_bytes()), Err(Some(Word::Invalid)));
-}
-
-#[test]
-fn an_approval_outlives_the_gate_and_is_used_once() {
-    let hive = Hive::start(&[]);
-    let mut conn = hive.dial().unwrap();
-    let rules = r#"{"apply":{"id":"s","rules":[{"id":"r","target":"/queen/export/ctl","decision":"gate"}]}}"#;
-    give(&mut conn, "/policy/ctl", rules.as_bytes()).unwrap();
-    let open = r#"{"open":{"id":"w","path":"/a","until_ms":99999999999999,"max_bytes":1}}"#;
-    let mut settled = |line: &str| {
-        let mut said = Err(Some(Word::Busy));
-        until("an answer", || {
-            said = give(&mut conn, "/queen/export/ctl", line.as_bytes());
-            said != Err(Some(Word::Busy))
-        });
-        said
-    };
-    hive.kill("policy");
-    assert_eq!(settled(open), Err(Some(Word::Policy)));
-    let approve = r#"{"id":"a","target":"/queen/export/ctl","decision":"approve"}"#;
-    hive.command("/actions/queue", approve).unwrap();
-    hive.kill("policy");
-    assert!(settled(open).unwrap().starts_with("OK OPEN id=w seq="));
-    hive.kill("policy");
-    assert_eq!(settled(r#"{"close":"w"}"#), Err(Some(Word::Policy)));
-    assert_eq!(text(&mut conn, "/actions/a/status"), "consumed\n");
 }
 
 #[test]
 fn no_worker_comes_in_while_the_hive_drains() {
     let hive = Hive::start(&[]);
     let mut conn = hive.dial().unwrap();
-    let ack = give(&mut conn, "/queen/ctl", br#"{"spawn":"heartbeat","period_ms":50}"#).unwrap();
+    let ack = give(&hive, "/queen/ctl", r#"{"spawn":"heartbeat","period_ms":50}"#).unwrap();
     assert!(ack.starts_with("OK SPAWN id=worker-1"));
     let ticket = ["mint", "--role", "worker-heartbeat", "--subject", "worker-1", "--ttl", "5m"];
     let ticket = hive.print("cohticket", &ticket);
     assert!(hive.dial_as("worker-heartbeat", &ticket).is_ok());
-    give(&mut conn, "/queen/lifecycle/ctl", b"cordon").unwrap();
+    give(&hive, "/queen/lifecycle/ctl", "cordon").unwrap();
     let refused = hive.dial_as("worker-heartbeat", &ticket).err().and_then(|error| error.word());
     assert_eq!(refused, Some(Word::Busy));
     // What is in goes on.
     let telemetry = text(&mut conn, "/worker/worker-1/telemetry").len();
     until("telemetry", || text(&mut conn, "/worker/worker-1/telemetry").len() > telemetry);
-    assert_eq!(give(&mut conn, "/queen/lifecycle/ctl", b"quiesce"), Err(Some(Word::Busy)));
-    give(&mut conn, "/queen/lifecycle/ctl", b"resume").unwrap();
+    assert_eq!(give(&hive, "/queen/lifecycle/ctl", "quiesce"), Err(Word::Busy));
+    give(&hive, "/queen/lifecycle/ctl", "resume").unwrap();
     assert!(hive.dial_as("worker-heartbeat", &ticket).is_ok());
 }

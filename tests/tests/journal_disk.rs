@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tests::ctl::envelope;
 use tests::journal::{Record, records, segments, verify};
 use tests::{Hive, until};
 
@@ -59,9 +60,7 @@ impl Drop for Trace {
 
 /// A command in an envelope, given until it is acknowledged; the acknowledgement.
 fn insist(hive: &Hive, id: &str) -> String {
-    let line = format!(
-        r#"{{"schema":"queen-ctl/v1","id":"{id}","idempotency_key":"k","issued_unix_ms":1,"cmd":{{"budget":{{"ttl_s":100000}}}}}}"#
-    );
+    let line = envelope(id, "k", r#"{"budget":{"ttl_s":100000}}"#);
     let start = Instant::now();
     loop {
         match hive.command("/queen/ctl", &line) {

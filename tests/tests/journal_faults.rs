@@ -10,10 +10,10 @@ use ninep::refusal::Word;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tests::ctl::{envelope, resource};
 use tests::journal::{Record, agree, field, records, shown, string, verify};
 use tests::{Hive, until};
 
-const RESOURCE: &str = "[[lease.resources]]\nid = \"GPU-0\"\nmem_mb = 1000000\nstreams = 1000000\n";
 /// Servers on a command's way, each as often as it is to be chosen.
 const VICTIMS: [&str; 8] = ["audit", "audit", "audit", "queen", "queen", "policy", "door", "worker"];
 /// How long a client goes on with one envelope. Far more than the hive may take, for a machine that is
@@ -113,9 +113,7 @@ impl<'h> Client<'h> {
     /// The same envelope until there is an answer.
     fn insist(&mut self, cmd: &str) -> Option<String> {
         let mark = format!("{}-{}", self.name, self.given.len());
-        let line = format!(
-            r#"{{"schema":"queen-ctl/v1","id":"{mark}","idempotency_key":"k","issued_unix_ms":1,"cmd":{cmd}}}"#
-        );
+        let line = envelope(&mark, "k", cmd);
         let start = Instant::now();
         for tries in 1.. {
             let told = match self.attempt("/queen/ctl", &line) {
@@ -275,7 +273,7 @@ fn what_clients_were_told_is_what_the_journal_says_whoever_is_killed_when() {
     let roomy = |shipped: &str| {
         let roomy = shipped.replace("journal_bytes = 67_108_864", "journal_bytes = 536_870_912");
         assert_ne!(roomy, shipped);
-        format!("{roomy}\n{RESOURCE}")
+        format!("{roomy}\n{}", resource(1_000_000, 1_000_000))
     };
     let hive = Hive::edited(roomy, |_| {});
     let stop = AtomicBool::new(false);
