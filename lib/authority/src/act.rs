@@ -196,7 +196,7 @@ impl State {
 
     fn go(&mut self, to: Phase, reason: &str, seq: u64, ts_ms: u64) -> Vec<Effect> {
         let line = self.lifecycle.go(to, reason, ts_ms);
-        vec![log(seq, line), Effect::Phase(to)]
+        vec![log(seq, line), Effect::Phase(to), Effect::Root(self.cut())]
     }
 
     fn lease(&mut self, ctl: &LeaseCtl, seq: u64, ts_ms: u64) -> Done {
@@ -370,7 +370,8 @@ impl State {
             System::Cut(CutOff { reason, holds }) => {
                 self.root.set(*reason, *holds);
                 let line = format!("root cut reason={} holds={holds}", reason.word());
-                Ok((ack.with("reason", reason.word()).with("holds", holds), vec![log(seq, line)]))
+                let effects = vec![log(seq, line), Effect::Root(self.cut())];
+                Ok((ack.with("reason", reason.word()).with("holds", holds), effects))
             }
         }
     }
@@ -382,7 +383,8 @@ impl State {
             self.settings.clone_from(settings);
         }
         self.lifecycle.missing = None;
-        let mut effects = Vec::new();
+        self.root.boots();
+        let mut effects = vec![Effect::Root(self.cut())];
         let alive: Vec<u64> = self.workers.alive.keys().copied().collect();
         let ended = alive.len();
         for number in alive {

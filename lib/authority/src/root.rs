@@ -18,6 +18,15 @@ pub enum Cut {
 }
 
 impl Cut {
+    /// Every reason, the first that is told before the others.
+    pub const ALL: [Cut; 4] =
+        [Cut::LifecycleOffline, Cut::SessionRevoked, Cut::PolicyDenied, Cut::NetworkUnreachable];
+
+    /// The reason of that word.
+    pub fn named(word: &str) -> Option<Cut> {
+        Cut::ALL.into_iter().find(|cut| cut.word() == word)
+    }
+
     /// The word in `/proc/root/cut_reason`.
     pub fn word(self) -> &'static str {
         match self {
@@ -53,6 +62,22 @@ impl Root {
         .map(|(_, cut)| cut)
     }
 
+    /// Does it hold? What the lifecycle says is not asked.
+    pub(crate) fn holds(&self, cut: Cut) -> bool {
+        match cut {
+            Cut::LifecycleOffline => false,
+            Cut::SessionRevoked => self.session_revoked,
+            Cut::PolicyDenied => self.policy_denied,
+            Cut::NetworkUnreachable => self.network_unreachable,
+        }
+    }
+
+    /// A hive begins: sessions and ways of an earlier one are gone. Rules stay, and so does what they deny.
+    pub(crate) fn boots(&mut self) {
+        self.session_revoked = false;
+        self.network_unreachable = false;
+    }
+
     pub(crate) fn set(&mut self, cut: Cut, holds: bool) {
         match cut {
             // That is the lifecycle's to say.
@@ -79,9 +104,13 @@ mod tests {
         root.set(Cut::SessionRevoked, true);
         assert_eq!(root.cut(Phase::Draining), Some(Cut::SessionRevoked));
         assert_eq!(root.cut(Phase::Offline), Some(Cut::LifecycleOffline));
-        root.set(Cut::SessionRevoked, false);
+        root.boots();
+        assert_eq!(root.cut(Phase::Online), Some(Cut::PolicyDenied));
+        root.set(Cut::NetworkUnreachable, true);
+        assert!(root.holds(Cut::NetworkUnreachable) && !root.holds(Cut::SessionRevoked));
         root.set(Cut::PolicyDenied, false);
         root.set(Cut::NetworkUnreachable, false);
         assert_eq!(root.cut(Phase::Online), None);
+        assert!(Cut::ALL.into_iter().all(|cut| Cut::named(cut.word()) == Some(cut)));
     }
 }

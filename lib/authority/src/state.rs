@@ -61,6 +61,8 @@ pub enum Effect {
     Exports,
     /// The lifecycle has another state.
     Phase(Phase),
+    /// The queen is cut off for this reason, or to be reached; it may be as before.
+    Root(Option<Cut>),
     /// A line for people, without its time.
     Log(String),
 }
@@ -218,6 +220,11 @@ impl State {
     /// Why the queen is not to be reached, if she is not.
     pub fn cut(&self) -> Option<Cut> {
         self.root.cut(self.lifecycle.phase)
+    }
+
+    /// Is this reason known to hold, be it the first or not?
+    pub fn is_cut_by(&self, cut: Cut) -> bool {
+        cut == Cut::LifecycleOffline && self.lifecycle.phase == Phase::Offline || self.root.holds(cut)
     }
 
     /// When she was last: now, unless cut.

@@ -293,6 +293,9 @@ impl Door {
             "door session {} attached owner={uname} ticket={ticket} peer={}",
             session.number, session.peer
         ));
+        if role == Role::Queen {
+            self.queen_came();
+        }
         Ok(())
     }
 
@@ -341,7 +344,14 @@ impl Door {
             .filter(|(_, session)| session.ticket.as_ref().is_some_and(|held| &*held.id == id))
             .map(|(slot, _)| slot)
             .collect();
+        let has_queens = slots.iter().any(|slot| {
+            let session = &self.sessions[*slot];
+            session.is_queen() && session.state != State::Closed
+        });
         slots.into_iter().for_each(|slot| self.close_session(slot, &format!("revoked: {reason}")));
+        if has_queens {
+            self.queens_revoked();
+        }
     }
 
     /// What a spent limit means: Quota now; and the queen hears of spent operations, since a worker's

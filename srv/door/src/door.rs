@@ -10,7 +10,7 @@ use crate::request::Gate;
 use crate::seat::Seat;
 use crate::session::{At, Root, Rules, Session, SessionRef, revoked};
 use alloc::rc::Rc;
-use authority::Phase;
+use authority::{Cut, Phase};
 use core::cell::RefCell;
 use manifest::{Manifest, Ninep};
 use ninep::refusal::{Refusal, Word};
@@ -54,6 +54,8 @@ pub struct Door {
     pub(crate) jobs: Slab<Job>,
     pub(crate) admission: Admission,
     pub(crate) phase: Phase,
+    /// What the queen has said of what cuts her off.
+    pub(crate) cut: Option<Cut>,
     pub(crate) facts: Rc<RefCell<Facts>>,
     pub(crate) now: Now,
     pub(crate) born_ms: u64,
@@ -69,7 +71,7 @@ pub struct Door {
     dirty: Vec<usize>,
     /// The connection to the engine of the door's own files, and their channel.
     own_conn: Option<ConnId>,
-    own_channel: u16,
+    pub(crate) own_channel: u16,
     log_budget: u32,
     log_refill_ms: u64,
     log_suppressed: u64,
@@ -118,6 +120,7 @@ impl Door {
             jobs: Slab::new(),
             admission,
             phase: Phase::default(),
+            cut: None,
             facts,
             now,
             born_ms: now.wall_ms,
@@ -334,9 +337,10 @@ impl Door {
         self.seat.count == 1
     }
 
-    /// Is this channel another door's?
-    pub(crate) fn is_far(&self, channel: u16) -> bool {
-        usize::from(channel) >= self.near
+    /// Is this channel, of which a session has a mount, not that of the mount's server: another door's, or
+    /// the door's own where it stands in?
+    pub(crate) fn is_far(&self, slot: usize, mount: u16, channel: u16) -> bool {
+        usize::from(channel) >= self.near || self.is_stand_in(slot, mount, channel)
     }
 
     /// Servers in channel order, by name, and the other doors.
@@ -473,7 +477,7 @@ impl Door {
                     }
                 }
                 Wait::Attach { session, mount, job } => {
-                    let is_far = self.is_far(channel);
+                    let is_far = self.is_live(session) && self.is_far(session.slot, mount, channel);
                     if self.is_live(session)
                         && let Some(root) = self.sessions[session.slot].root_mut(mount, channel, is_far)
                     {
@@ -494,6 +498,10 @@ impl Door {
                 Wait::Clunk { client, .. } => self.clunked(client),
                 Wait::Nothing => {}
             }
+        }
+        // Since when she is away.
+        if name == crate::root::QUEEN {
+            self.cut_now();
         }
     }
 
@@ -570,6 +578,7 @@ impl Door {
                     self.wake_all();
                 }
                 Order::Phase(phase) => self.enter_phase(phase),
+                Order::Cut(cut) => self.cut(cut),
                 Order::Failed { peer } => self.admission.throttle.fail(&peer, self.now.mono_ms),
                 Order::Remounted { session } => {
                     let Some((_, it)) = self.sessions.iter_mut().find(|(_, it)| it.number == session) else {

@@ -3,7 +3,7 @@
 use crate::far::{Counts, Far};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
-use authority::Phase;
+use authority::{Cut, Phase};
 use core::cell::RefCell;
 use core::fmt::Write;
 use ninep::refusal::Word;
@@ -61,6 +61,8 @@ pub(crate) enum Order {
     Loaded,
     /// The hive's state is this from now on.
     Phase(Phase),
+    /// The queen is cut off for this reason, or not.
+    Cut(Option<Cut>),
     /// The table of this session has changed.
     Remounted { session: u32 },
     /// Another door has seen an attach fail.
@@ -104,6 +106,8 @@ pub(crate) struct Facts {
     pub(crate) records: Records,
     /// The other doors of the hive.
     pub(crate) far: Vec<Far>,
+    /// Why the queen is not to be reached, as was last seen, and since when.
+    pub(crate) root: Option<(Cut, u64)>,
 }
 
 impl Facts {

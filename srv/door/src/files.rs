@@ -104,6 +104,7 @@ const CTL_LINE: usize = 1024;
 /// ```text
 /// 9p/        sessions outstanding short_writes  session/{active,<id>/{state,since_ms,owner,ns}}  self/{errstr,ns}
 /// pressure/  busy quota cut policy …            one file a word
+/// root/      reachable last_seen_ms cut_reason  while the queen is away
 /// ctl/       ctl left counts                    for the queen and the other doors
 /// ```
 pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
@@ -175,6 +176,7 @@ pub(crate) fn tree(facts: Rc<RefCell<Facts>>) -> Tree<Own> {
     Tree::new(Own { facts, ask_ms: None, now: Now::default() }, Dir::new())
         .root("9p", ninep)
         .root("pressure", pressure)
+        .root("root", crate::root::dir())
         .internal("ctl", ctl)
 }
 

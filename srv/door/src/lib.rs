@@ -27,6 +27,7 @@ mod orders;
 mod relay;
 mod reply;
 mod request;
+mod root;
 mod seat;
 #[cfg(target_os = "none")]
 mod sel4;

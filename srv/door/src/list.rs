@@ -215,7 +215,7 @@ impl Door {
         for child in list.mounted {
             let root = child.mount.and_then(|mount| {
                 let keeper = self.keeper(slot, mount, &join(&path, &child.name)).ok()?;
-                self.sessions[slot].root(mount, keeper, self.is_far(keeper))
+                self.sessions[slot].root(mount, keeper, self.is_far(slot, mount, keeper))
             });
             let known = match (child.qid, root) {
                 (Some(qid), _) => Some(qid),

@@ -2,7 +2,7 @@
 
 use crate::facts::Order;
 use crate::files::{Own, changed, known_servers, set};
-use authority::Phase;
+use authority::{Cut, Phase};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Verdict};
 use rt::prelude::*;
@@ -18,6 +18,8 @@ enum Command {
     /// Would that be done?
     Try(Try),
     Phase(String),
+    /// Why the queen is cut off; `none`: she is to be reached.
+    Cut(String),
     Failed(Failed),
 }
 
@@ -105,6 +107,15 @@ pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
             own.facts.borrow_mut().orders.push(Order::Failed { peer });
             ("FAILED", Ok(()))
         }
+        Ok(Command::Cut(word)) => match Cut::named(&word) {
+            None if word != "none" => {
+                ("CUT", Err(Refusal::new(Word::Invalid, format!("no reason {word:?}"))))
+            }
+            cut => {
+                own.facts.borrow_mut().orders.push(Order::Cut(cut));
+                ("CUT", Ok(()))
+            }
+        },
         Ok(Command::Phase(state)) => match Phase::named(&state) {
             Some(phase) => {
                 own.facts.borrow_mut().orders.push(Order::Phase(phase));

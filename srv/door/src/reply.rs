@@ -57,7 +57,7 @@ impl Door {
                     Ok((_, Rmsg::Lerror { ecode, detail })) => Err(told(ecode, detail.0)),
                     _ => return None,
                 };
-                let is_far = self.is_far(channel);
+                let is_far = self.is_live(session) && self.is_far(session.slot, mount, channel);
                 if self.is_live(session)
                     && let Some(root) = self.sessions[session.slot].root_mut(mount, channel, is_far)
                     && let Root::Asked { life, bfid } = *root

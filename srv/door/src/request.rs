@@ -5,7 +5,6 @@ use crate::door::Door;
 use crate::facts::State;
 use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked, within};
 use alloc::rc::Rc;
-use authority::Phase;
 use manifest::Overflow;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{
@@ -298,7 +297,14 @@ impl Door {
     }
 
     /// What the hive's state leaves a worker: telemetry while it drains, nothing when it is quiet.
-    fn lets_write(&self, slot: usize, fid: u32) -> Outcome {
+    fn lets_write(&mut self, slot: usize, fid: u32) -> Outcome {
+        if self.sessions[slot].is_worker()
+            && !is_telemetry(&self.fid(slot, fid)?.path)
+            && let Some(cut) = self.cut_now()
+        {
+            let path = Rc::clone(&self.fid(slot, fid)?.path);
+            return Err((Refusal::new(Word::Cut, format!("cut_reason={}", cut.word())), Some(path)));
+        }
         let session = &self.sessions[slot];
         if session.state != State::Draining {
             return Ok(());
@@ -307,9 +313,7 @@ impl Door {
         if is_telemetry(path) && self.phase.allows_telemetry() {
             return Ok(());
         }
-        let is_cut = self.phase == Phase::Offline && !is_telemetry(path);
-        let word = if is_cut { Word::Cut } else { Word::Busy };
-        Err((Refusal::new(word, format!("state={}", self.phase.name())), Some(Rc::clone(path))))
+        Err((Refusal::new(Word::Busy, format!("state={}", self.phase.name())), Some(Rc::clone(path))))
     }
 
     /// Hands a frame on to the server of `fid`; its reply comes back under `tag`.

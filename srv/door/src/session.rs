@@ -197,6 +197,11 @@ impl Session {
         self.uname.starts_with("worker-")
     }
 
+    /// Has it the queen's authority?
+    pub(crate) fn is_queen(&self) -> bool {
+        self.uname.split(':').next() == Some("queen")
+    }
+
     /// Who asks, as records say it.
     pub(crate) fn who(&self) -> Who {
         Who::from_uname(&self.uname_for_servers(), self.number)

@@ -4,6 +4,7 @@
 mod doors;
 mod isolation;
 mod limits;
+mod root;
 mod routing;
 mod tickets;
 
@@ -58,6 +59,13 @@ fn fake(name: &str) -> Tree<Fake> {
         "queen" => tree
             .root("lifecycle", Dir::new().text("state", say("state=ONLINE\n")))
             .root("proc", Dir::new().text("workers", say("")))
+            .root(
+                "root",
+                Dir::new()
+                    .text("reachable", say("reachable=yes\n"))
+                    .text("cut_reason", say("cut_reason=none\n"))
+                    .text("last_seen_ms", say("last_seen_ms=7\n")),
+            )
             .internal("in", Dir::new().text("revoked", say(""))),
         "worker" => tree.root("shard", Dir::new().text("empty", say(""))),
         _ => tree,

@@ -185,7 +185,7 @@ impl Door {
             let is_end = i == last && is_whole;
             let Some(step) = part.steps.last() else { continue };
             let rest = self.rest_of(slot, &step.path);
-            let asked = self.keeper(slot, mount, &step.path).and_then(|keeper| {
+            let asked = self.asked(slot, mount, &step.path).and_then(|keeper| {
                 part.keeper = keeper;
                 let (root, is_new) = self.root(slot, mount, keeper, Some(job))?;
                 Ok((keeper, root, is_new))
@@ -291,8 +291,9 @@ impl Door {
         let mut qids: Vec<Qid> = Vec::with_capacity(walk.names);
         let mut refusal = None;
         'parts: for part in &walk.parts {
-            let is_far = self.is_far(part.keeper);
-            let root = part.mount.and_then(|mount| self.sessions[slot].root(mount, part.keeper, is_far));
+            let root = part.mount.and_then(|mount| {
+                self.sessions[slot].root(mount, part.keeper, self.is_far(slot, mount, part.keeper))
+            });
             for step in &part.steps {
                 match self.step_qid(part, step, root) {
                     Ok(qid) => qids.push(qid),
@@ -418,6 +419,17 @@ impl Door {
         Ok(far.map_or(channel, |i| (self.near + i) as u16))
     }
 
+    /// The same for who asks now: the door itself where it stands in for who is away.
+    fn asked(&mut self, slot: usize, mount: u16, path: &str) -> Result<u16, Refusal> {
+        let table = Rc::clone(&self.sessions[slot].table);
+        if let Some(ns::Entry::Mount { server, spec, .. }) = table.entry(mount as usize)
+            && self.stands_in(server, spec)
+        {
+            return Ok(self.own_channel);
+        }
+        self.keeper(slot, mount, path)
+    }
+
     /// The fid of a mount's root at `channel`: its number, and whether it has only now been asked for.
     pub(crate) fn root(
         &mut self,
@@ -431,7 +443,7 @@ impl Door {
             return Err(Word::NotFound.into());
         };
         self.connect(channel);
-        let is_far = self.is_far(channel);
+        let is_far = self.is_far(slot, mount, channel);
         let session = &mut self.sessions[slot];
         let (number, uname) = (session.number, session.uname_for_servers());
         if session.roots.len() <= mount as usize {

@@ -12,6 +12,8 @@ pub struct Config {
     pub policy: policy::Config,
     /// Whom commands pass: rules hold for policy's own files too.
     pub journal: Journal,
+    /// Is there a queen who is to know what rules deny?
+    pub has_queen: bool,
     /// Longest command.
     pub ctl_line_bytes: usize,
 }
@@ -28,6 +30,7 @@ impl Config {
                 policy: has("policy"),
                 pending: manifest.policy.pending as usize,
             },
+            has_queen: has("queen").is_some(),
             ctl_line_bytes: manifest.policy.ctl_line_bytes.min(room) as usize,
         }
     }

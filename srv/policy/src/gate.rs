@@ -4,7 +4,7 @@
 use crate::server::Policy;
 use core::fmt::Write as _;
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{Call, Now, Token, Verdict};
+use ninep::srv::{Call, Now, Op, Request, Token, Verdict};
 use policy::{Command, Consume, Gate, Refuse, System};
 use rt::HashMap;
 use rt::prelude::*;
@@ -15,6 +15,9 @@ const WAIT_MS: u64 = 3000;
 /// How long an answer that there is no rule may be remembered by who asked: a change of the rules is
 /// acknowledged when all such answers are out of date.
 const LEASE_MS: u64 = 200;
+/// The queen's control file, and the id of what she is told; the answer is of no use.
+const QUEEN: &str = "/queen/ctl";
+const TOLD: u64 = 1;
 /// Questions that may wait at once.
 const WAITING_MAX: usize = 1024;
 
@@ -101,6 +104,14 @@ impl Policy {
         if !self.is_changing() {
             self.release();
         }
+        if self.config.has_queen {
+            let holds = self.denies_queen();
+            let event = format!("{{\"cut\":{{\"reason\":\"policy_denied\",\"holds\":{holds}}}}}\n");
+            let op = Op::Write(event.into_bytes());
+            // A queen who is away asks when she is back.
+            let told = Request { id: TOLD, server: "queen", root: "in", path: "events".into(), op };
+            self.outbox.push(told);
+        }
         let leased_ms = *self.questions.leased_ms.get_or_insert(self.now.mono_ms + LEASE_MS);
         match token {
             Some(token) if leased_ms > self.now.mono_ms => {
@@ -109,6 +120,11 @@ impl Policy {
             }
             _ => Verdict::Ack(ack.to_string()),
         }
+    }
+
+    /// Is nobody let through to the queen, whatever is approved?
+    pub(crate) fn denies_queen(&self) -> bool {
+        matches!(self.state.gate(QUEEN, self.state.now_ms(), &|_| false), Gate::Denied(_))
     }
 
     /// The journal is known, and takes records.

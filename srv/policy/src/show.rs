@@ -45,12 +45,13 @@ pub(crate) fn status(policy: &Policy, call: &Call, out: &mut String) -> Shown {
     wrote(writeln!(out, "{}", action.progress.word()))
 }
 
-/// For servers: the journal is read, and commands are taken.
+/// For servers: the journal is read, and commands are taken; and whether the rules let any reach the queen.
 pub(crate) fn open(policy: &Policy, _: &Call, out: &mut String) -> Shown {
     if !policy.is_open {
         return Err(Refusal::new(Word::Busy, "the journal is away"));
     }
-    wrote(writeln!(out, "open"))
+    let queen = if policy.denies_queen() { "denied" } else { "open" };
+    wrote(writeln!(out, "open queen={queen}"))
 }
 
 /// For servers: patterns that gate or deny.

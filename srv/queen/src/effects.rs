@@ -3,7 +3,7 @@
 use crate::flow::{Flow, order, to_door};
 use crate::queen::{Purpose, Queen, json, refuse};
 use crate::show;
-use authority::{Effect, End, Phase, Worker};
+use authority::{Cut, Effect, End, Phase, Worker};
 use manifest::FrameSchema;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Op, Request, Verdict};
@@ -61,6 +61,7 @@ impl Queen {
                     together.push(to_door(mount(session.unwrap_or(0), &service, &at)));
                 }
                 Effect::Exports => together.extend(self.look_order()),
+                Effect::Root(cut) => together.push(to_door(root(cut))),
                 Effect::Phase(phase) => {
                     together.extend(phase_orders(phase));
                     together.extend(self.look_order());
@@ -105,9 +106,10 @@ impl Queen {
         ))
     }
 
-    /// What a door that has missed something must know: every revocation, and the phase.
+    /// What a door that has missed something must know: every revocation, the phase, and what cuts her off.
     pub(crate) fn remind(&mut self) {
         let mut orders: Vec<Request> = phase_orders(self.state.phase()).into();
+        orders.push(to_door(root(self.state.cut())));
         orders.extend(self.look_order());
         let mut lines = String::new();
         for (ticket, reason) in self.state.revoked() {
@@ -179,6 +181,11 @@ fn revoke(ticket: &str, reason: &str) -> String {
 fn phase_orders(phase: Phase) -> [Request; 2] {
     let line = format!("{{\"phase\":\"{}\"}}", phase.name());
     [to_door(line.clone()), order("worker", "ctl", line)]
+}
+
+/// Tells the door whether she is cut off.
+fn root(cut: Option<Cut>) -> String {
+    format!("{{\"cut\":\"{}\"}}", cut.map_or("none", Cut::word))
 }
 
 /// Ends a worker's process, and its directory.

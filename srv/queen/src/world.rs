@@ -3,7 +3,7 @@
 use crate::effects::stop_orders;
 use crate::flow::{Flow, read};
 use crate::queen::{Purpose, Queen, refuse};
-use authority::{Action, Boot, Command, End, Ended, SYSTEM, Servers, Settings, System};
+use authority::{Action, Boot, Command, Cut, CutOff, End, Ended, SYSTEM, Servers, Settings, System};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Now, Request, Service, Token, Verdict};
 use rt::HashMap;
@@ -26,6 +26,8 @@ enum Event {
     Exited(Exited),
     /// A server has come or gone: init has the list.
     Servers(Nothing),
+    /// What cuts her off, or does so no more: the door knows of her sessions, policy of its rules.
+    Cut(CutOff),
 }
 
 #[derive(Deserialize)]
@@ -72,6 +74,10 @@ impl Queen {
                 };
                 self.ended(worker.or(by_ticket), end);
             }
+            Ok(Event::Cut(cut)) if cut.reason == Cut::LifecycleOffline => {
+                return refuse("CTL", Refusal::new(Word::Invalid, "that is the lifecycle's to say"));
+            }
+            Ok(Event::Cut(cut)) => self.cut(cut),
             Ok(Event::Servers(Nothing {})) => self.ask(read("init", "", "status"), Purpose::Servers),
         }
         Verdict::Ack("OK EVENT".into())
@@ -80,6 +86,12 @@ impl Queen {
     pub(crate) fn ended(&mut self, worker: Option<String>, why: End) {
         if let Some(worker) = worker.filter(|id| self.ahead.worker(id).is_some()) {
             self.report(System::End(Ended { worker, why }));
+        }
+    }
+
+    fn cut(&mut self, cut: CutOff) {
+        if self.ahead.is_cut_by(cut.reason) != cut.holds {
+            self.report(System::Cut(cut));
         }
     }
 
@@ -256,8 +268,10 @@ impl Service for Queen {
                 self.ask_ms = Some(now.mono_ms + ASK_AGAIN_MS);
             }
             (Some(Purpose::Servers), Ok(list)) => self.servers(&String::from_utf8_lossy(&list)),
-            (Some(Purpose::Gate), Ok(_)) => {
+            (Some(Purpose::Gate), Ok(said)) => {
                 self.is_gate_open = true;
+                let holds = String::from_utf8_lossy(&said).trim_end().ends_with(" queen=denied");
+                self.cut(CutOff { reason: Cut::PolicyDenied, holds });
                 self.ask(read("init", "", "status"), Purpose::Servers);
             }
             (Some(Purpose::Gate), Err(_)) => self.gate_ms = Some(now.mono_ms + ASK_AGAIN_MS),

@@ -151,6 +151,7 @@ pub const SERVERS: &[Served] = &[
         roots: &[
             root("9p", &["sessions", "outstanding", "short_writes", "session", "self"]),
             root("pressure", &["busy", "quota", "cut", "policy"]),
+            root("root", &["reachable", "last_seen_ms", "cut_reason"]),
         ],
         for_workers: &[("9p/self", true), ("pressure", true)],
         talks_to: &[SINK, ("queen", "in"), ("audit", "in")],
@@ -203,7 +204,7 @@ pub const SERVERS: &[Served] = &[
         memory_kib: 16_384,
         roots: &[root("", &["ctl", "rules", "preflight"]), any("actions")],
         for_workers: &[],
-        talks_to: &[SINK, ("audit", "in")],
+        talks_to: &[SINK, ("audit", "in"), ("queen", "in")],
         doc: "rules, approvals",
     },
     Served {

@@ -5,11 +5,11 @@ use ticket::{Attenuation, Budget, Claims, IssuerKey, Quota, Role, Scope, Token, 
 
 const WALL_MS: u64 = 1_700_000_000_000;
 
-fn minted(hive: &mut Hive) -> Token {
+pub(super) fn minted(hive: &mut Hive) -> Token {
     minted_for(hive, Role::Queen, "")
 }
 
-fn minted_for(hive: &mut Hive, role: Role, subject: &str) -> Token {
+pub(super) fn minted_for(hive: &mut Hive, role: Role, subject: &str) -> Token {
     let key = IssuerKey::generate([1; 32]);
     hive.door.admission.keys.add("dev", &key.public_hex()).unwrap();
     let claims = Claims {
@@ -30,11 +30,11 @@ fn scope(path: &str, verbs: Verbs) -> Option<Vec<Scope>> {
     Some(vec![Scope { path: path.into(), verbs, rate_per_s: 0 }])
 }
 
-fn shown(hive: &mut Hive, token: &Token) -> Client {
+pub(super) fn shown(hive: &mut Hive, token: &Token) -> Client {
     try_to_show(hive, token, "queen").unwrap()
 }
 
-fn try_to_show(hive: &mut Hive, token: &Token, uname: &str) -> Result<Client, Word> {
+pub(super) fn try_to_show(hive: &mut Hive, token: &Token, uname: &str) -> Result<Client, Word> {
     let mut client = hive.connect(Rules { local_queen: false, ..unix() });
     client.version(hive);
     let text = token.reveal();
