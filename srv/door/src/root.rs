@@ -36,7 +36,11 @@ impl Door {
 
     /// Who answers for a mount of `server`: the door where it is about a queen whom no way leads to.
     pub(crate) fn stands_in(&mut self, server: &str, spec: &str) -> bool {
-        server == QUEEN && spec == ROOT && !self.reaches_queen() && self.cut_now().is_some()
+        server == QUEEN && spec == ROOT && {
+            // Who still holds the door's own files of then sees it too.
+            self.cut_now();
+            !self.reaches_queen()
+        }
     }
 
     /// Is that channel the door's own, for a mount of another's?
