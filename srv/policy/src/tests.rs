@@ -2,7 +2,7 @@
 
 use crate::{Config, Policy};
 use ninep::refusal::Word;
-use ninep::srv::{Call, Entry, Journal, Ledger, Now, Service, Staged, Token, Verdict, Who};
+use ninep::srv::{Call, Entry, Journal, Ledger, Now, Op, Service, Staged, Token, Verdict, Who};
 use policy::{ACTIONS, Command, Decision, POLICY, Rule};
 
 struct Desk {
@@ -21,6 +21,7 @@ fn config() -> Config {
     Config {
         policy: policy::Config { rules, ..policy::Config::default() },
         journal: Journal { audit: Some("audit"), policy: None, pending: 16 },
+        has_queen: true,
         ctl_line_bytes: 7168,
     }
 }
@@ -153,6 +154,48 @@ fn a_question_does_not_wait_for_ever() {
     assert_eq!(desk.turn(), 0);
     assert_eq!(desk.policy.state.action("a-1").unwrap().progress.word(), "queued");
     assert_eq!(desk.policy.deadline_ms(), None);
+}
+
+#[test]
+fn a_question_ahead_of_any_write_takes_nothing_and_is_no_news() {
+    let mut desk = Desk::new();
+    desk.give(ACTIONS, &approve("a-1")).unwrap();
+    let ahead = |path: &str| {
+        format!(
+            r#"{{"path":"{path}","role":"","subject":"","ticket":"","session":0,"take":true,"ahead":true}}"#
+        )
+    };
+    let line = ["/queen/ctl", TARGET, "/host/x/wipe"].map(|path| ahead(path)).join(",");
+    let who = Who::from_uname("server:queen", 0);
+    let call = Call { key: 0, who: &who, now: desk.now, token: Token::default() };
+    let said = desk.policy.gate(&call, &format!("[{line}]"));
+    assert_eq!(said, ack("OK GATE 0=pass 1=gated 2=permission gen=0 lease_ms=200"));
+    assert_eq!(desk.turn(), 0, "nothing is put on record");
+    assert_eq!(desk.ask(&[(TARGET, true)]), Verdict::Later, "the approval is there");
+}
+
+#[test]
+fn the_queen_is_told_whether_the_rules_let_anybody_reach_her() {
+    let mut desk = Desk::new();
+    let apply = |id: &str, target: &str| {
+        format!(r#"{{"apply":{{"id":"{id}","rules":[{{"id":"r","target":"{target}","decision":"deny"}}]}}}}"#)
+    };
+    let rollback = r#"{"rollback":{"to":"manifest"}}"#;
+    for (line, holds) in [
+        (apply("s", "/queen/ctl"), true),
+        (apply("t", "/queen/lease/ctl"), false),
+        (apply("u", "/*/ctl"), true),
+        (rollback.into(), false),
+    ] {
+        desk.give(POLICY, &line).unwrap();
+        let event = format!("{{\"cut\":{{\"reason\":\"policy_denied\",\"holds\":{holds}}}}}\n");
+        let told = desk.policy.outbox();
+        assert!(
+            told.iter().any(|it| it.server == "queen" && it.op == Op::Write(event.clone().into())),
+            "{told:?}"
+        );
+        assert_eq!(desk.policy.denies_queen(), holds);
+    }
 }
 
 #[test]

@@ -340,6 +340,37 @@ fn what_servers_report_ends_workers_once() {
 }
 
 #[test]
+fn what_cuts_her_off_is_recorded_once_and_the_door_is_told() {
+    let mut hive = Hive::online();
+    let cut = |reason: &str, holds: bool| format!(r#"{{"cut":{{"reason":"{reason}","holds":{holds}}}}}"#);
+    for (reason, holds, said) in [
+        ("policy_denied", true, "policy_denied"),
+        ("session_revoked", true, "session_revoked"),
+        ("policy_denied", false, "session_revoked"),
+        ("session_revoked", false, "none"),
+    ] {
+        let n = hive.journal.len();
+        for _ in 0..2 {
+            assert_eq!(hive.event(&cut(reason, holds)), Verdict::Ack("OK EVENT".into()));
+        }
+        assert_eq!(hive.journal.len(), n + 1, "{reason} holds={holds}");
+        let order = format!("door {{\"cut\":\"{said}\"}}");
+        assert_eq!(hive.told.iter().rfind(|line| line.starts_with("door {\"cut\"")), Some(&order));
+    }
+    hive.event(&cut("policy_denied", true));
+    hive.event(&cut("session_revoked", true));
+    hive.restart();
+    assert!(hive.was_told(r#"{"cut":"session_revoked"}"#), "a door is reminded");
+    // Of another boot: sessions are others, rules are not.
+    hive.files.insert("hive", "hive name=hive pid=8 state=BOOTING since_ms=6".into());
+    hive.restart();
+    assert_eq!(hive.queen.state.cut().map(authority::Cut::word), Some("policy_denied"));
+    for line in [cut("lifecycle_offline", true), cut("boredom", true)] {
+        assert!(matches!(hive.event(&line), Verdict::Refuse { .. }), "{line}");
+    }
+}
+
+#[test]
 fn a_record_that_says_something_else_than_what_comes_out_is_not_passed_over() {
     let mut hive = Hive::online();
     hive.give(QUEEN, SPAWN).unwrap();

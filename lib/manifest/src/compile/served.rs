@@ -151,7 +151,6 @@ pub const SERVERS: &[Served] = &[
         roots: &[
             root("9p", &["sessions", "outstanding", "short_writes", "session", "self"]),
             root("pressure", &["busy", "quota", "cut", "policy"]),
-            root("root", &["reachable", "last_seen_ms", "cut_reason"]),
         ],
         for_workers: &[("9p/self", true), ("pressure", true)],
         talks_to: &[SINK, ("queen", "in"), ("audit", "in")],
