@@ -183,10 +183,6 @@ fn plan(compiled: &Compiled, run: &Path, data: &Path, mount: Option<PathBuf>) ->
     let bin = exe.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut servers = Vec::new();
     for server in &manifest.servers {
-        if server.count != 1 && server.name != "door" {
-            let (name, count) = (&server.name, server.count);
-            return Err(Trouble(format!("servers.{name}.count: {count} found; this build runs 1 of each")));
-        }
         for (index, name) in server.processes().enumerate() {
             let mut args = ["--run".into(), run.into(), "--data".into(), data.into()].to_vec();
             if index > 0 {

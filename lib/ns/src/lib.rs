@@ -28,6 +28,6 @@ mod template;
 
 pub use line::Error;
 pub use path::{MAX_DEPTH, MAX_NAME, Path, PathError, check_name};
-pub use shard::{ShardLabel, shard_label};
+pub use shard::{ShardLabel, shard_label, shard_part};
 pub use table::{Entry, MAX_ENTRIES, MAX_TEXT, Place, Refused, Resolved, Table};
 pub use template::{MAX_INCLUDES, Template, Vars};

@@ -11,6 +11,13 @@ pub fn shard_label(id: &str, bits: u8) -> ShardLabel {
     ShardLabel::of(if bits == 0 { 0 } else { first >> (8 - bits) })
 }
 
+/// Which of `parts` processes owns a shard: shards are split evenly, neighbours together. `parts` is a
+/// power of two of at most `1 << bits`.
+pub fn shard_part(shard: u8, bits: u8, parts: u32) -> u32 {
+    let part = u32::from(shard).saturating_mul(parts.max(1)) >> bits.min(8);
+    part.min(parts.saturating_sub(1))
+}
+
 /// Two hex digits; reads as a `str`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardLabel([u8; 2]);
@@ -52,6 +59,7 @@ impl core::fmt::Display for ShardLabel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     // First bytes by sha256sum(1): printf worker-1 | sha256sum.
     #[test]
@@ -61,6 +69,23 @@ mod tests {
         assert_eq!(&*shard_label("", 1), "01");
         assert_eq!(&*shard_label("", 0), "00");
         assert_eq!(&*shard_label("abc", 8), "ba"); // FIPS 180-2, B.1
+    }
+
+    #[test]
+    fn shards_are_split_evenly_and_in_order() {
+        for bits in 0..=8u8 {
+            for parts in (0..=bits).map(|log| 1u32 << log) {
+                let shards = 1usize << bits;
+                let owners: Vec<u32> =
+                    (0..shards).map(|shard| shard_part(shard as u8, bits, parts)).collect();
+                assert!(owners.is_sorted(), "{bits} bits, {parts} parts");
+                for part in 0..parts {
+                    let owned = owners.iter().filter(|owner| **owner == part).count();
+                    assert_eq!(owned, shards / parts as usize, "{bits} bits, part {part} of {parts}");
+                }
+            }
+        }
+        assert_eq!((shard_part(255, 4, 2), shard_part(7, 0, 0)), (1, 0), "what nobody has goes to the last");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::door::Door;
 use crate::facts::State;
-use crate::session::{At, Fid, Held, Root};
+use crate::session::{At, Fid, Held};
 use alloc::rc::Rc;
 use core::cell::RefCell;
 use ninep::refusal::{Refusal, Word};
@@ -274,7 +274,6 @@ impl Door {
         session.state = State::Active;
         session.uname = Rc::clone(&uname);
         session.table = Rc::clone(&table);
-        session.roots.resize_with(table.len(), || Root::None);
         session.ticket = ticket;
         let mut public = session.public.borrow_mut();
         public.state = State::Active;

@@ -23,8 +23,10 @@ pub(crate) enum Wait {
     },
     /// The attach of one of a session's mounts.
     Attach { session: SessionRef, mount: u16, job: Option<usize> },
-    /// A part of a job that has several.
+    /// A part of a job that has several: a walk.
     Part { job: usize, part: usize },
+    /// Names for a listing, from one of its sources.
+    Entries { job: usize, source: usize },
     /// A fid that ends; its number may be used again after the reply. A client that has more in flight
     /// gets its answer with the rest, in one piece.
     Clunk { bfid: u32, client: Option<(SessionRef, u16)> },
@@ -103,6 +105,12 @@ impl Channel {
     /// The server does not hold this fid any more.
     pub(crate) fn free_fid(&mut self, fid: u32) {
         self.free_fids.push(fid);
+    }
+
+    /// Fids that are live there.
+    #[cfg(test)]
+    pub(crate) fn fids(&self) -> u32 {
+        self.next_fid - self.free_fids.len() as u32
     }
 
     /// Sends a request of the door's own; returns its tag here.

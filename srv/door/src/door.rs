@@ -5,7 +5,8 @@ use crate::channel::{Channel, Wait};
 use crate::facts::{Facts, Order, Public, State};
 use crate::far::{Far, Gather};
 use crate::files::{self, Own};
-use crate::job::Job;
+use crate::job::{Brought, Job};
+use crate::parts::Parts;
 use crate::request::Gate;
 use crate::seat::Seat;
 use crate::session::{At, Root, Rules, Session, SessionRef, revoked};
@@ -72,6 +73,7 @@ pub struct Door {
     /// The connection to the engine of the door's own files, and their channel.
     own_conn: Option<ConnId>,
     pub(crate) own_channel: u16,
+    pub(crate) parts: Parts,
     log_budget: u32,
     log_refill_ms: u64,
     log_suppressed: u64,
@@ -93,9 +95,15 @@ impl Door {
     /// A door for the hive that `manifest` describes. `connect`ing its channels is the caller's part.
     pub fn new(manifest: &Manifest, seat: Seat, admission: Admission, now: Now) -> Self {
         let queue = manifest.ninep.channel_queue_bytes as usize;
-        let near = manifest.servers.iter().map(|server| server.name.clone());
-        let channels: Vec<Channel> =
-            near.chain(seat.others().map(|(_, name)| name)).map(|name| Channel::new(&name, queue)).collect();
+        // Of the doors, this one is the server of that name.
+        let mut names: Vec<String> = Vec::new();
+        for server in &manifest.servers {
+            let processes = if server.name == "door" { 1 } else { usize::MAX };
+            names.extend(server.processes().take(processes));
+        }
+        let near = names.len();
+        names.extend(seat.others().map(|(_, name)| name));
+        let channels: Vec<Channel> = names.iter().map(|name| Channel::new(name, queue)).collect();
         // A few names for the life of the process.
         let far = seat.others().map(|(_, name)| Far::new(name.leak()));
         let facts = Facts {
@@ -115,7 +123,7 @@ impl Door {
             limits: manifest.ninep.clone(),
             sessions: Slab::new(),
             channels,
-            near: manifest.servers.len(),
+            near,
             gather: None,
             jobs: Slab::new(),
             admission,
@@ -132,6 +140,7 @@ impl Door {
             dirty: Vec::new(),
             own_conn: None,
             own_channel,
+            parts: Parts::from_manifest(manifest),
             log_budget: LOG_PER_S,
             log_refill_ms: 0,
             log_suppressed: 0,
@@ -288,18 +297,8 @@ impl Door {
         }
         let fids: Vec<At> = self.sessions[slot].fids.reset().map(|(_, fid)| fid.at).collect();
         fids.iter().for_each(|at| self.end_at(at));
-        let table = Rc::clone(&self.sessions[slot].table);
-        let roots = core::mem::take(&mut self.sessions[slot].roots);
-        for (root, entry) in roots.into_iter().zip(table.entries()) {
-            let (Root::Ready { life, bfid, .. } | Root::Asked { life, bfid }) = root else { continue };
-            let ns::Entry::Mount { server, .. } = entry else { continue };
-            let Some(channel) = self.channel_of(server) else { continue };
-            self.end_at(&At::Server { mount: 0, channel, life, bfid });
-        }
-        for (_, channel, root) in core::mem::take(&mut self.sessions[slot].far) {
-            let (Root::Ready { life, bfid, .. } | Root::Asked { life, bfid }) = root else { continue };
-            self.end_at(&At::Server { mount: 0, channel, life, bfid });
-        }
+        let roots = self.sessions[slot].roots.take();
+        roots.for_each(|at| self.end_at(&at));
     }
 
     /// Closes a session for good: what is outstanding and what comes later is Revoked.
@@ -327,6 +326,7 @@ impl Door {
         self.sessions.get(session.slot).is_some_and(|it| it.number == session.number)
     }
 
+    /// A server's channel; the first, where it is several processes.
     pub(crate) fn channel_of(&self, server: &str) -> Option<u16> {
         self.channels.iter().position(|c| c.name == server).map(|i| i as u16)
     }
@@ -337,13 +337,7 @@ impl Door {
         self.seat.count == 1
     }
 
-    /// Is this channel, of which a session has a mount, not that of the mount's server: another door's, or
-    /// the door's own where it stands in?
-    pub(crate) fn is_far(&self, slot: usize, mount: u16, channel: u16) -> bool {
-        usize::from(channel) >= self.near || self.is_stand_in(slot, mount, channel)
-    }
-
-    /// Servers in channel order, by name, and the other doors.
+    /// The servers' processes in channel order, by name, and the other doors.
     pub fn channel_names(&self) -> impl Iterator<Item = &str> {
         self.channels.iter().map(|c| c.name.as_str())
     }
@@ -477,23 +471,18 @@ impl Door {
                     }
                 }
                 Wait::Attach { session, mount, job } => {
-                    let is_far = self.is_live(session) && self.is_far(session.slot, mount, channel);
                     if self.is_live(session)
-                        && let Some(root) = self.sessions[session.slot].root_mut(mount, channel, is_far)
+                        && let Some(root) = self.sessions[session.slot].roots.get_mut(mount, channel)
                     {
                         *root = Root::Refused(gone(&name));
                     }
                     if let Some(job) = job {
-                        self.advance(job, 0, crate::job::Brought::Root);
+                        self.advance(job, 0, Brought::Root);
                     }
                 }
-                Wait::Part { job, part } => {
-                    let brought = if part == usize::MAX {
-                        crate::job::Brought::Entries(Err(gone(&name)))
-                    } else {
-                        crate::job::Brought::Walk(Err(gone(&name)))
-                    };
-                    self.advance(job, part, brought);
+                Wait::Part { job, part } => self.advance(job, part, Brought::Walk(Err(gone(&name)))),
+                Wait::Entries { job, source } => {
+                    self.advance(job, source, Brought::Entries(Err(gone(&name))));
                 }
                 Wait::Clunk { client, .. } => self.clunked(client),
                 Wait::Nothing => {}
@@ -585,7 +574,6 @@ impl Door {
                         continue;
                     };
                     it.table = Rc::clone(&it.public.borrow().table);
-                    it.roots.resize_with(it.table.len(), || Root::None);
                     let (table, fids) = (Rc::clone(&it.table), &mut it.fids);
                     for (_, fid) in fids.iter_mut() {
                         if let Ok(path) = ns::Path::parse(&fid.path) {

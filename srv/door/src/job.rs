@@ -50,7 +50,7 @@ impl Door {
                 self.jobs[job].kind = Kind::Walk(walk);
             }
             (Kind::List(mut list), Brought::Entries(answer)) => {
-                let more = self.gathered(session, job, &mut list, answer);
+                let more = self.gathered(session, job, part, &mut list, answer);
                 self.jobs[job].left += usize::from(more);
                 self.jobs[job].kind = Kind::List(list);
             }
@@ -71,6 +71,9 @@ impl Door {
         let kind = core::mem::replace(&mut self.jobs[job].kind, Kind::Dropped);
         if self.jobs[job].left == 0 {
             self.jobs.remove(job);
+        }
+        if let Kind::List(list) = &kind {
+            self.end_sources(list);
         }
         if !self.is_live(session) {
             return;

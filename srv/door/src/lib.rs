@@ -23,6 +23,7 @@ mod list;
 #[cfg(not(target_os = "none"))]
 mod listeners;
 mod orders;
+mod parts;
 #[cfg(not(target_os = "none"))]
 mod relay;
 mod reply;

@@ -16,6 +16,8 @@ use rt::prelude::*;
 const DT_UNKNOWN: u8 = 0;
 const DT_DIR: u8 = 4;
 const DT_REG: u8 = 8;
+/// O_RDONLY of fcntl.h.
+const O_RDONLY: u32 = 0;
 
 /// A listing under way.
 pub(crate) struct List {
@@ -25,7 +27,21 @@ pub(crate) struct List {
     entries: BTreeMap<Box<str>, (Qid, u8)>,
     /// Names that mounts put here: each with its mount and, once known, its qid.
     mounted: Vec<Child>,
+    /// Who is asked for names.
+    sources: Vec<Source>,
+    /// How many of them have said all.
+    said: usize,
     failed: Option<Refusal>,
+}
+
+/// An open directory of a server.
+struct Source {
+    mount: u16,
+    channel: u16,
+    life: u32,
+    bfid: u32,
+    /// The fid is the listing's, not the client's.
+    is_own: bool,
 }
 
 struct Child {
@@ -91,7 +107,9 @@ impl Door {
             }
             let Ok(below) = Path::parse(&below) else { continue };
             let mut child = Child { name: name.into(), mount: None, is_root: false, qid: None };
-            if let Resolved::Mount(place) = table.resolve(&below) {
+            if let Resolved::Mount(place) = table.resolve(&below)
+                && !self.is_everybodys(&table, &place, &below)
+            {
                 let mount = place.entry as u16;
                 child.mount = Some(mount);
                 let rest: Vec<&str> = place.rest(&below).collect();
@@ -116,17 +134,34 @@ impl Door {
             }
             mounted.push(child);
         }
-        if let At::Server { channel, life, bfid, .. } = self.fid(slot, fid)?.at {
-            self.ask_entries(job, channel, life, bfid, 0).map_err(|why| (why, Some(Rc::clone(&path))))?;
-            left += 1;
+        let mut failed = None;
+        let mut sources = Vec::new();
+        if let At::Server { mount, channel, life, bfid } = self.fid(slot, fid)?.at {
+            sources.push(Source { mount, channel, life, bfid, is_own: false });
+        } else if let Resolved::Mount(place) = table.resolve(&parsed)
+            && self.is_everybodys(&table, &place, &parsed)
+        {
+            let mount = place.entry as u16;
+            let first = self.keeper(slot, mount, &path).map_err(bare)?;
+            for process in 0..self.parts.count {
+                match self.open_root(slot, mount, first + process, job) {
+                    Ok((source, is_new)) => {
+                        left += usize::from(is_new);
+                        sources.push(source);
+                    }
+                    Err(why) => failed = Some(why),
+                }
+            }
         }
-        let list = List {
-            fid,
-            waiters: vec![(tag, offset, count)],
-            entries: BTreeMap::new(),
-            mounted,
-            failed: None,
-        };
+        for (i, source) in sources.iter().enumerate() {
+            match self.ask_entries(job, i, source, 0) {
+                Ok(()) => left += 1,
+                Err(why) => failed = Some(why),
+            }
+        }
+        let entries = BTreeMap::new();
+        let waiters = vec![(tag, offset, count)];
+        let list = List { fid, waiters, entries, mounted, sources, said: 0, failed };
         let session = SessionRef { slot, number };
         let deadline_ms = self.now.mono_ms + DEADLINE_MS;
         self.wake_at(deadline_ms);
@@ -138,32 +173,51 @@ impl Door {
         Ok(())
     }
 
-    fn ask_entries(
+    /// Opens the root of a mount at one process of its server for a listing.
+    fn open_root(
         &mut self,
-        job: usize,
+        slot: usize,
+        mount: u16,
         channel: u16,
-        life: u32,
-        bfid: u32,
-        offset: u64,
-    ) -> Result<(), Refusal> {
-        let msize = self.limits.msize;
+        job: usize,
+    ) -> Result<(Source, bool), Refusal> {
+        let (root, is_new) = self.root(slot, mount, channel, Some(job))?;
         let link = &mut self.channels[channel as usize];
-        if !link.serves(life) {
+        let bfid = link.new_fid();
+        // Should either fail, so does what is asked of the fid next.
+        link.send(&Tmsg::Walk { fid: root, newfid: bfid, names: Names::from(&[][..]) }, Wait::Nothing);
+        link.send(&Tmsg::Lopen { fid: bfid, flags: O_RDONLY }, Wait::Nothing);
+        Ok((Source { mount, channel, life: link.life, bfid, is_own: true }, is_new))
+    }
+
+    /// Ends what a listing has opened.
+    pub(crate) fn end_sources(&mut self, list: &List) {
+        for source in list.sources.iter().filter(|source| source.is_own) {
+            let Source { mount, channel, life, bfid, .. } = *source;
+            self.end_at(&At::Server { mount, channel, life, bfid });
+        }
+    }
+
+    fn ask_entries(&mut self, job: usize, i: usize, source: &Source, offset: u64) -> Result<(), Refusal> {
+        let msize = self.limits.msize;
+        let link = &mut self.channels[source.channel as usize];
+        if !link.serves(source.life) {
             return Err(Refusal::new(Word::Closed, format!("{} was restarted", link.name)));
         }
         if !link.has_room() {
             return Err(Refusal::new(Word::Busy, format!("{} does not keep up", link.name)));
         }
-        let wait = Wait::Part { job, part: usize::MAX };
-        link.send(&Tmsg::Readdir { fid: bfid, offset, count: msize - READ_OVERHEAD }, wait);
+        let wait = Wait::Entries { job, source: i };
+        link.send(&Tmsg::Readdir { fid: source.bfid, offset, count: msize - READ_OVERHEAD }, wait);
         Ok(())
     }
 
-    /// The server below has listed some of its names; says whether more have been asked for.
+    /// A source has listed some of its names; says whether more have been asked for.
     pub(crate) fn gathered(
         &mut self,
         session: SessionRef,
         job: usize,
+        source: usize,
         list: &mut List,
         answer: Result<Vec<u8>, Refusal>,
     ) -> bool {
@@ -177,36 +231,30 @@ impl Door {
         if !self.is_live(session) {
             return false;
         }
-        let Ok(Fid { at: At::Server { mount, channel, life, bfid }, path, .. }) =
-            self.sessions[session.slot].fids.get(list.fid)
-        else {
-            return false;
-        };
-        let (mount, channel, life, bfid) = (*mount, *channel, *life, *bfid);
+        let Ok(Fid { path, .. }) = self.sessions[session.slot].fids.get(list.fid) else { return false };
+        let from = &list.sources[source];
         let mut next = None;
         for entry in Dirent::iter(&data).map_while(Result::ok) {
             next = Some(entry.offset);
             if self.sessions[session.slot].sees(&join(path, entry.name)) != Sight::None {
-                list.entries.insert(entry.name.into(), (mounted(entry.qid, mount), entry.kind));
+                list.entries.insert(entry.name.into(), (mounted(entry.qid, from.mount), entry.kind));
             }
         }
-        match next {
-            None => false,
-            Some(offset) => match self.ask_entries(job, channel, life, bfid, offset) {
-                Ok(()) => true,
-                Err(why) => {
-                    list.failed = Some(why);
-                    false
-                }
-            },
+        let asked = next.map(|offset| self.ask_entries(job, source, from, offset));
+        match asked {
+            None => list.said += 1,
+            Some(Ok(())) => return true,
+            Some(Err(why)) => list.failed = Some(why),
         }
+        false
     }
 
     pub(crate) fn finish_list(&mut self, session: SessionRef, mut list: List) {
         let slot = session.slot;
         let path = self.sessions[slot].fids.get(list.fid).map(|it| Rc::clone(&it.path));
         let path = path.unwrap_or_else(|_| Rc::from("/"));
-        if let Some(why) = list.failed {
+        // A process that is away does not hide what the others have.
+        if let Some(why) = list.failed.filter(|_| list.said == 0) {
             for (tag, ..) in list.waiters {
                 self.refuse(slot, tag, why.clone(), Some(&path));
             }
@@ -215,7 +263,7 @@ impl Door {
         for child in list.mounted {
             let root = child.mount.and_then(|mount| {
                 let keeper = self.keeper(slot, mount, &join(&path, &child.name)).ok()?;
-                self.sessions[slot].root(mount, keeper, self.is_far(slot, mount, keeper))
+                self.sessions[slot].roots.get(mount, keeper)
             });
             let known = match (child.qid, root) {
                 (Some(qid), _) => Some(qid),

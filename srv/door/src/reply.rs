@@ -57,9 +57,8 @@ impl Door {
                     Ok((_, Rmsg::Lerror { ecode, detail })) => Err(told(ecode, detail.0)),
                     _ => return None,
                 };
-                let is_far = self.is_live(session) && self.is_far(session.slot, mount, channel);
                 if self.is_live(session)
-                    && let Some(root) = self.sessions[session.slot].root_mut(mount, channel, is_far)
+                    && let Some(root) = self.sessions[session.slot].roots.get_mut(mount, channel)
                     && let Root::Asked { life, bfid } = *root
                 {
                     *root = match answer {
@@ -74,14 +73,18 @@ impl Door {
             Wait::Part { job, part } => {
                 let brought = match wire::decode_r(frame) {
                     Ok((_, Rmsg::Walk { qids })) => Brought::Walk(Ok(qids.iter().collect())),
-                    Ok((_, Rmsg::Readdir { data })) => Brought::Entries(Ok(data.to_vec())),
-                    Ok((_, Rmsg::Lerror { ecode, detail })) if part == usize::MAX => {
-                        Brought::Entries(Err(told(ecode, detail.0)))
-                    }
                     Ok((_, Rmsg::Lerror { ecode, detail })) => Brought::Walk(Err(told(ecode, detail.0))),
                     _ => return None,
                 };
                 self.advance(job, part, brought);
+            }
+            Wait::Entries { job, source } => {
+                let brought = match wire::decode_r(frame) {
+                    Ok((_, Rmsg::Readdir { data })) => Ok(data.to_vec()),
+                    Ok((_, Rmsg::Lerror { ecode, detail })) => Err(told(ecode, detail.0)),
+                    _ => return None,
+                };
+                self.advance(job, source, Brought::Entries(brought));
             }
         }
         Some(())

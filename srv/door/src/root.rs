@@ -43,13 +43,6 @@ impl Door {
         }
     }
 
-    /// Is that channel the door's own, for a mount of another's?
-    pub(crate) fn is_stand_in(&self, slot: usize, mount: u16, channel: u16) -> bool {
-        let is_others =
-            |entry: ns::Entry| matches!(entry, ns::Entry::Mount { server, .. } if server != "door");
-        channel == self.own_channel && self.sessions[slot].table.entry(mount as usize).is_some_and(is_others)
-    }
-
     /// The queen has said what cuts her off. That all her sessions were revoked is over with the next.
     pub(crate) fn cut(&mut self, cut: Option<Cut>) {
         self.cut = cut;

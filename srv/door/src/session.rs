@@ -65,7 +65,6 @@ pub(crate) struct Fid {
 /// The fid of a mount's root at its server, per session, made on first use.
 #[derive(Debug)]
 pub(crate) enum Root {
-    None,
     /// Tattach is on its way; requests may follow it at once.
     Asked {
         life: u32,
@@ -77,6 +76,38 @@ pub(crate) enum Root {
         qid: Qid,
     },
     Refused(Refusal),
+}
+
+/// The roots of a session's mounts: few, by the table's mount and the channel that has them. A mount has
+/// several where its server is several processes, and where other doors show their sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Roots(Vec<(u16, u16, Root)>);
+
+impl Roots {
+    pub(crate) fn get(&self, mount: u16, channel: u16) -> Option<&Root> {
+        self.0.iter().find(|(m, c, _)| (*m, *c) == (mount, channel)).map(|(.., root)| root)
+    }
+
+    pub(crate) fn get_mut(&mut self, mount: u16, channel: u16) -> Option<&mut Root> {
+        self.0.iter_mut().find(|(m, c, _)| (*m, *c) == (mount, channel)).map(|(.., root)| root)
+    }
+
+    pub(crate) fn set(&mut self, mount: u16, channel: u16, root: Root) {
+        match self.get_mut(mount, channel) {
+            Some(old) => *old = root,
+            None => self.0.push((mount, channel, root)),
+        }
+    }
+
+    /// What is to be ended at the servers.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = At> + use<> {
+        core::mem::take(&mut self.0).into_iter().filter_map(|(mount, channel, root)| match root {
+            Root::Ready { life, bfid, .. } | Root::Asked { life, bfid } => {
+                Some(At::Server { mount, channel, life, bfid })
+            }
+            Root::Refused(_) => None,
+        })
+    }
 }
 
 /// Where a request of the client is being answered.
@@ -106,9 +137,7 @@ pub(crate) struct Session {
     pub(crate) uname: Rc<str>,
     pub(crate) ticket: Option<Held>,
     pub(crate) table: Rc<Table>,
-    pub(crate) roots: Vec<Root>,
-    /// The same at other doors, for what they show of their sessions: mount, channel, root.
-    pub(crate) far: Vec<(u16, u16, Root)>,
+    pub(crate) roots: Roots,
     pub(crate) public: Rc<RefCell<Public>>,
     /// Bytes that have come and are not handled yet.
     pub(crate) input: Vec<u8>,
@@ -157,8 +186,7 @@ impl Session {
             uname: Rc::from(""),
             ticket: None,
             table,
-            roots: Vec::new(),
-            far: Vec::new(),
+            roots: Roots::default(),
             public,
             input: Vec::new(),
             out: Vec::new(),
@@ -169,22 +197,6 @@ impl Session {
             goes_to: None,
             is_dirty: false,
         }
-    }
-
-    /// The root of a mount at a server, or at another door.
-    pub(crate) fn root(&self, mount: u16, channel: u16, is_far: bool) -> Option<&Root> {
-        if !is_far {
-            return self.roots.get(mount as usize);
-        }
-        self.far.iter().find(|(m, c, _)| (*m, *c) == (mount, channel)).map(|(.., root)| root)
-    }
-
-    /// The same, to change.
-    pub(crate) fn root_mut(&mut self, mount: u16, channel: u16, is_far: bool) -> Option<&mut Root> {
-        if !is_far {
-            return self.roots.get_mut(mount as usize);
-        }
-        self.far.iter_mut().find(|(m, c, _)| (*m, *c) == (mount, channel)).map(|(.., root)| root)
     }
 
     /// Bytes that wait for the client to read.

@@ -6,6 +6,7 @@ mod isolation;
 mod limits;
 mod root;
 mod routing;
+mod shards;
 mod tickets;
 
 use crate::{Admission, Door, Own, Rules, Turn};
@@ -31,7 +32,8 @@ fn stream<'f>(fake: &'f mut Fake, _: &Call) -> Result<&'f mut dyn Stream, Refusa
     Ok(&mut fake.log)
 }
 
-fn fake(name: &str) -> Tree<Fake> {
+/// A server; of a worker's process, those `workers` that it has.
+fn fake(name: &str, workers: Vec<String>) -> Tree<Fake> {
     let say = |text: &'static str| {
         move |_: &Fake, _: &Call, out: &mut String| {
             out.push_str(text);
@@ -48,9 +50,8 @@ fn fake(name: &str) -> Tree<Fake> {
             fake.lines.push(format!("{} {line}", call.who.session));
             Verdict::Ack(format!("OK DONE line={line}"))
         }),
-        _ => Dir::new().each(
-            |_, _, f| ["worker-1", "worker-2"].iter().enumerate().for_each(|(i, id)| f(id, i as u64)),
-            |_, _, name| ["worker-1", "worker-2"].iter().position(|id| *id == name).map(|i| i as u64),
+        _ => by_name(
+            workers.clone(),
             Dir::new().append("telemetry", 0o622, stream).text("status", say("state=running\n")),
         ),
     };
@@ -67,9 +68,35 @@ fn fake(name: &str) -> Tree<Fake> {
                     .text("last_seen_ms", say("last_seen_ms=7\n")),
             )
             .internal("in", Dir::new().text("revoked", say(""))),
-        "worker" => tree.root("shard", Dir::new().text("empty", say(""))),
+        _ if name.starts_with("worker") => {
+            let labels = workers.iter().map(|id| ns::shard_label(id, 8).to_string()).collect();
+            tree.root("shard", by_name(labels, Dir::new().text("of", say(""))))
+        }
         _ => tree,
     }
+}
+
+/// A directory of directories.
+fn by_name(names: Vec<String>, each: Dir<Fake>) -> Dir<Fake> {
+    let known = names.clone();
+    Dir::new().each(
+        move |_, _, f| names.iter().enumerate().for_each(|(i, name)| f(name, i as u64)),
+        move |_, _, name| known.iter().position(|known| known == name).map(|i| i as u64),
+        each,
+    )
+}
+
+/// Workers of a process of the workers' server, of 32 where there are several.
+fn workers_of(process: &str, parts: u32) -> Vec<String> {
+    if parts == 1 {
+        return ["worker-1", "worker-2"].map(String::from).into();
+    }
+    let part = process.strip_prefix("worker-").map_or(0, |part| part.parse().expect("a number"));
+    let owner = |id: &String| {
+        let shard = ns::ShardLabel::parse(&ns::shard_label(id, 8)).expect("a label");
+        ns::shard_part(shard, 8, parts)
+    };
+    (1..=32).map(|i| format!("worker-{i}")).filter(|id| owner(id) == part).collect()
 }
 
 /// A door with its servers.
@@ -81,6 +108,8 @@ struct Hive {
     /// Servers that take requests and answer nothing.
     silent: BTreeSet<u16>,
     now: Now,
+    /// Processes of the workers' server.
+    parts: u32,
 }
 
 /// The manifest that ships, with the servers that are played here.
@@ -111,6 +140,7 @@ impl Hive {
     fn at(seat: crate::Seat, edit: impl FnOnce(&mut Manifest)) -> Hive {
         let mut manifest = compiled();
         edit(&mut manifest);
+        let parts = manifest.server("worker").map_or(1, |server| server.count);
         let now = Now { mono_ms: 1000, wall_ms: 1_700_000_000_000 };
         let down: Rc<RefCell<BTreeSet<u16>>> = Rc::default();
         let is_down = Rc::clone(&down);
@@ -119,9 +149,9 @@ impl Hive {
         let mut door = Door::new(&manifest, seat, admission, now);
         door.phase = authority::Phase::Online;
         let names = door.channel_names().take(door.near);
-        let servers = names.map(|name| (name != "door").then(|| started(name, now))).collect();
+        let servers = names.map(|name| (name != "door").then(|| started(name, now, parts))).collect();
         let own = Engine::new(door.own_tree(), Limits { tells_detail: true, ..Limits::default() }, now);
-        Hive { door, own, servers, down, silent: BTreeSet::new(), now }
+        Hive { door, own, servers, down, silent: BTreeSet::new(), now, parts }
     }
 
     fn channel(&self, name: &str) -> u16 {
@@ -158,7 +188,7 @@ impl Hive {
         if !back {
             self.down.borrow_mut().insert(channel);
         }
-        self.servers[channel as usize] = Some(started(name, self.now));
+        self.servers[channel as usize] = Some(started(name, self.now, self.parts));
         self.door.channel_lost(channel);
     }
 
@@ -199,9 +229,9 @@ impl Hive {
     }
 }
 
-fn started(name: &str, now: Now) -> (Engine<Fake>, ConnId) {
+fn started(name: &str, now: Now, parts: u32) -> (Engine<Fake>, ConnId) {
     let limits = Limits { tells_detail: true, ..Limits::default() };
-    let mut engine = Engine::new(fake(name), limits, now);
+    let mut engine = Engine::new(fake(name, workers_of(name, parts)), limits, now);
     let conn = engine.connect();
     (engine, conn)
 }

@@ -4,12 +4,13 @@
 use crate::channel::Wait;
 use crate::door::Door;
 use crate::job::{Job, Kind};
+use crate::parts::Owner;
 use crate::request::{Outcome, bare, mounted};
 use crate::session::{Asked, At, Fid, Root, SessionRef, Sight, join};
 use alloc::rc::Rc;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{Names, Qid, Qids, Rmsg, Tmsg};
-use ns::{Path, Resolved};
+use ns::{Path, Place, Resolved, Table};
 use rt::prelude::*;
 
 /// A walk under way.
@@ -263,6 +264,9 @@ impl Door {
             let (mount, depth, is_above_mount) = match session.table.resolve(&path) {
                 Resolved::NotFound => return (parts, false),
                 Resolved::Synthetic => (None, 0, false),
+                Resolved::Mount(place) if self.is_everybodys(&session.table, &place, &path) => {
+                    (None, 0, false)
+                }
                 Resolved::Mount(place) => (Some(place.entry as u16), place.rest(&path).count(), place.below),
             };
             let step = Step { path: Rc::from(text.as_str()), depth, is_above_mount };
@@ -291,9 +295,7 @@ impl Door {
         let mut qids: Vec<Qid> = Vec::with_capacity(walk.names);
         let mut refusal = None;
         'parts: for part in &walk.parts {
-            let root = part.mount.and_then(|mount| {
-                self.sessions[slot].root(mount, part.keeper, self.is_far(slot, mount, part.keeper))
-            });
+            let root = part.mount.and_then(|mount| self.sessions[slot].roots.get(mount, part.keeper));
             for step in &part.steps {
                 match self.step_qid(part, step, root) {
                     Ok(qid) => qids.push(qid),
@@ -394,8 +396,18 @@ impl Door {
         }
     }
 
-    /// The channel that answers for a path of a mount: its server's; and for the session of another door,
-    /// that door's.
+    /// Is this a directory that every process of a server has a part of?
+    pub(crate) fn is_everybodys(&self, table: &Table, place: &Place, path: &Path) -> bool {
+        match table.entry(place.entry) {
+            Some(ns::Entry::Mount { server, spec, .. }) => {
+                self.parts.owner(server, spec, place.rest(path)) == Owner::All
+            }
+            _ => false,
+        }
+    }
+
+    /// The channel that answers for a path of a mount: its server's; where that is several processes, the
+    /// one's that has the file; and for the session of another door, that door's.
     pub(crate) fn keeper(&self, slot: usize, mount: u16, path: &str) -> Result<u16, Refusal> {
         let table = &self.sessions[slot].table;
         let Some(ns::Entry::Mount { server, spec, .. }) = table.entry(mount as usize) else {
@@ -404,6 +416,13 @@ impl Door {
         let Some(channel) = self.channel_of(server) else {
             return Err(Refusal::new(Word::NotFound, format!("no server {server} in this hive")));
         };
+        if self.parts.splits(server) {
+            let rest = self.rest_of(slot, path);
+            return Ok(match self.parts.owner(server, spec, rest.iter().map(String::as_str)) {
+                Owner::Part(part) => channel + part,
+                Owner::All => channel,
+            });
+        }
         if self.seat.count == 1 || server != "door" {
             return Ok(channel);
         }
@@ -443,30 +462,23 @@ impl Door {
             return Err(Word::NotFound.into());
         };
         self.connect(channel);
-        let is_far = self.is_far(slot, mount, channel);
         let session = &mut self.sessions[slot];
         let (number, uname) = (session.number, session.uname_for_servers());
-        if session.roots.len() <= mount as usize {
-            session.roots.resize_with(table.len(), || Root::None);
-        }
-        if is_far && session.root(mount, channel, true).is_none() {
-            session.far.push((mount, channel, Root::None));
-        }
         let link = &mut self.channels[channel as usize];
         if !link.is_up {
             return Err(Refusal::new(Word::Busy, format!("{} is not running", link.name)));
         }
-        let Some(root) = session.root_mut(mount, channel, is_far) else { return Err(Word::NotFound.into()) };
-        match root {
-            Root::Ready { life, bfid, .. } if *life == link.life => return Ok((*bfid, false)),
-            Root::Asked { life, bfid } if *life == link.life => return Ok((*bfid, false)),
+        match session.roots.get(mount, channel) {
+            Some(Root::Ready { life, bfid, .. } | Root::Asked { life, bfid }) if *life == link.life => {
+                return Ok((*bfid, false));
+            }
             _ => {}
         }
         if !link.has_room() {
             return Err(Refusal::new(Word::Busy, format!("{} does not keep up", link.name)));
         }
         let bfid = link.new_fid();
-        *root = Root::Asked { life: link.life, bfid };
+        session.roots.set(mount, channel, Root::Asked { life: link.life, bfid });
         let who = SessionRef { slot, number };
         let attach =
             Tmsg::Attach { fid: bfid, afid: ninep::wire::NOFID, uname: &uname, aname: spec, n_uname: number };

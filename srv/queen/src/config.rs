@@ -1,5 +1,6 @@
 //! What the queen's manifest says.
 
+use crate::owners::Owners;
 use ninep::srv::Journal;
 use rt::HashMap;
 use rt::prelude::*;
@@ -20,7 +21,9 @@ pub struct Config {
     pub frame_schema: manifest::FrameSchema,
     /// Is there a server that makes exports?
     pub has_telemetry: bool,
-    /// Servers that the hive cannot be ONLINE without, herself not among them.
+    /// Who holds workers' records.
+    pub owners: Owners,
+    /// Processes of servers that the hive cannot be ONLINE without, herself not among them.
     pub required: Vec<String>,
 }
 
@@ -40,7 +43,12 @@ impl Config {
             programs: manifest.workers.programs.clone().into_iter().collect(),
             frame_schema: manifest.telemetry.frame_schema,
             has_telemetry: manifest.server("telemetry").is_some(),
-            required: required.map(|server| server.name.clone()).collect(),
+            owners: Owners::from_manifest(manifest),
+            required: required
+                .flat_map(|server| {
+                    server.processes().take(if server.name == "door" { 1 } else { usize::MAX })
+                })
+                .collect(),
         }
     }
 }

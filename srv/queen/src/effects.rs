@@ -30,7 +30,8 @@ impl Queen {
                     flow.is_strict = true;
                     flow.starts = Some(worker.id.clone());
                     flow.until_ms = self.now.mono_ms + START_MS;
-                    let add = order("worker", "ctl", format!("{{\"add\":{}}}", show::add(&worker)));
+                    let server = self.config.owners.of(&worker.id);
+                    let add = order(server, "ctl", format!("{{\"add\":{}}}", show::add(&worker)));
                     flow.stages.push_back(vec![add]);
                     match self.start_order(&worker) {
                         Ok(start) => flow.stages.push_back(vec![start]),
@@ -44,7 +45,7 @@ impl Queen {
                         let at = self.now.mono_ms + LINGER_MS;
                         self.lingering.push_back((at, worker.id, worker.kind.role()));
                     } else {
-                        together.extend(stop_orders(&worker.id));
+                        together.extend(self.stop_orders(&worker.id));
                     }
                 }
                 Effect::Revoke { ticket, reason } => together.push(to_door(revoke(&ticket, &reason))),
@@ -63,7 +64,7 @@ impl Queen {
                 Effect::Exports => together.extend(self.look_order()),
                 Effect::Root(cut) => together.push(to_door(root(cut))),
                 Effect::Phase(phase) => {
-                    together.extend(phase_orders(phase));
+                    together.extend(self.phase_orders(phase));
                     together.extend(self.look_order());
                 }
             }
@@ -108,7 +109,7 @@ impl Queen {
 
     /// What a door that has missed something must know: every revocation, the phase, and what cuts her off.
     pub(crate) fn remind(&mut self) {
-        let mut orders: Vec<Request> = phase_orders(self.state.phase()).into();
+        let mut orders = self.phase_orders(self.state.phase());
         orders.push(to_door(root(self.state.cut())));
         orders.extend(self.look_order());
         let mut lines = String::new();
@@ -125,6 +126,20 @@ impl Queen {
             orders.push(to_door(lines));
         }
         self.begin(Flow::new([orders]));
+    }
+
+    fn phase_orders(&self, phase: Phase) -> Vec<Request> {
+        let line = format!("{{\"phase\":\"{}\"}}", phase.name());
+        let workers = self.config.owners.all().map(|server| order(server, "ctl", line.clone()));
+        [to_door(line.clone())].into_iter().chain(workers).collect()
+    }
+
+    /// Ends a worker's process, and its directory.
+    pub(crate) fn stop_orders(&self, id: &str) -> [Request; 2] {
+        [
+            order("init", "", format!("{{\"stop\":{{\"worker\":{}}}}}", json(id))),
+            order(self.config.owners.of(id), "ctl", format!("{{\"drop\":{{\"id\":{}}}}}", json(id))),
+        ]
     }
 
     pub(crate) fn begin(&mut self, flow: Flow) {
@@ -178,22 +193,9 @@ fn revoke(ticket: &str, reason: &str) -> String {
     format!("{{\"revoke\":{{\"id\":\"{ticket}\",\"reason\":{}}}}}", json(reason))
 }
 
-fn phase_orders(phase: Phase) -> [Request; 2] {
-    let line = format!("{{\"phase\":\"{}\"}}", phase.name());
-    [to_door(line.clone()), order("worker", "ctl", line)]
-}
-
 /// Tells the door whether she is cut off.
 fn root(cut: Option<Cut>) -> String {
     format!("{{\"cut\":\"{}\"}}", cut.map_or("none", Cut::word))
-}
-
-/// Ends a worker's process, and its directory.
-pub(crate) fn stop_orders(id: &str) -> [Request; 2] {
-    [
-        order("init", "", format!("{{\"stop\":{{\"worker\":{}}}}}", json(id))),
-        order("worker", "ctl", format!("{{\"drop\":{{\"id\":{}}}}}", json(id))),
-    ]
 }
 
 /// The order that changes a session's name space.

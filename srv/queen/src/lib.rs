@@ -12,6 +12,7 @@ mod effects;
 mod flow;
 mod ledger;
 mod mint;
+mod owners;
 mod queen;
 mod show;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use authority::{EXPORT, LEASE, LIFECYCLE, QUEEN, SCHEDULE};
 pub use config::Config;
 pub use mint::Minter;
 use ninep::srv::{Dir, Tree};
+pub use owners::Owners;
 pub use queen::Queen;
 
 rt::main!("queen", |boot| Ok(tree(Config::from_boot(boot), Minter::from_boot(boot)?)));

@@ -21,7 +21,8 @@ pub(crate) enum Purpose {
     Servers,
     /// Does the gate take questions?
     Gate,
-    Ticks,
+    /// What workers have left, by the process that counts it.
+    Ticks(&'static str),
     Ops,
 }
 

@@ -174,9 +174,11 @@ pub(crate) fn revoked(queen: &Queen, _: &Call, out: &mut String) -> Shown {
     queen.state.revoked().try_for_each(|(id, reason)| wrote(writeln!(out, "{id} {reason}")))
 }
 
-/// The directories that must be there.
-pub(crate) fn directories(queen: &Queen, _: &Call, out: &mut String) -> Shown {
-    queen.state.workers().try_for_each(|worker| wrote(writeln!(out, "{}", add(worker))))
+/// The directories that must be there; a process that has some of the shards is told those.
+pub(crate) fn directories(queen: &Queen, call: &Call, out: &mut String) -> Shown {
+    let (owners, asks) = (&queen.config.owners, call.who.subject.as_str());
+    let is_its = |worker: &&Worker| !owners.is_one(asks) || owners.of(&worker.id) == asks;
+    queen.state.workers().filter(is_its).try_for_each(|worker| wrote(writeln!(out, "{}", add(worker))))
 }
 
 /// What a replay's end is compared with.

@@ -1,6 +1,6 @@
 //! The queen with the journal, init and the other servers played by hand.
 
-use crate::{Config, Minter, Queen};
+use crate::{Config, Minter, Owners, Queen};
 use authority::{Command, LIFECYCLE, QUEEN};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Entry, Journal, Ledger, Now, Op, Request, Service, Staged, Token, Verdict, Who};
@@ -31,6 +31,7 @@ fn config() -> Config {
         programs: HashMap::from([("heartbeat".into(), "worker-heart".into())]),
         frame_schema: manifest::FrameSchema::Text,
         has_telemetry: false,
+        owners: Owners::of_parts(&["worker"]),
         required: vec!["log".into(), "door".into()],
     }
 }
@@ -214,6 +215,36 @@ fn a_spawned_worker_is_there_before_the_acknowledgement() {
     hive.give(QUEEN, r#"{"kill":"worker-1"}"#).unwrap();
     assert!(hive.was_told(r#"init {"stop":{"worker":"worker-1"}}"#));
     assert!(hive.was_told(r#"door {"revoke":{"id":""#));
+}
+
+#[test]
+fn each_worker_is_one_processs_of_several() {
+    let mut hive = Hive::online();
+    hive.queen.config.owners = Owners::of_parts(&["worker", "worker-1", "worker-2", "worker-3"]);
+    let mut told = HashMap::new();
+    for i in 1..=32 {
+        let id = format!("worker-{i}");
+        hive.give(QUEEN, SPAWN).unwrap();
+        let label = ns::ShardLabel::parse(&ns::shard_label(&id, 8)).unwrap();
+        let server = ["worker", "worker-1", "worker-2", "worker-3"][usize::from(label / 64)];
+        assert!(hive.was_told(&format!("{server} {{\"add\":{{\"id\":\"{id}\"")), "{id} is {server}'s");
+        told.entry(server).or_insert_with(Vec::new).push(id);
+    }
+    assert_eq!(told.len(), 4);
+    for (server, ids) in &told {
+        let (who, mut list) = (Who::from_uname(&format!("server:{server}"), 0), String::new());
+        let call = Call { key: 0, who: &who, now: hive.now, token: Token::default() };
+        crate::show::directories(&hive.queen, &call, &mut list).unwrap();
+        assert_eq!(list.lines().count(), ids.len(), "{server} is told its own");
+        assert!(ids.iter().all(|id| list.contains(&format!("\"{id}\""))));
+    }
+    let (server, ids) = told.iter().next().unwrap();
+    hive.give(QUEEN, &format!("{{\"kill\":\"{}\"}}", ids[0])).unwrap();
+    assert!(hive.was_told(&format!("{server} {{\"drop\":{{\"id\":\"{}\"}}}}", ids[0])));
+    assert!(told.keys().all(|server| !hive.was_told(&format!("{server} {{\"phase\":\"DRAINING\""))));
+    hive.give(LIFECYCLE, "cordon").unwrap();
+    hive.give(LIFECYCLE, "drain").unwrap();
+    assert!(told.keys().all(|server| hive.was_told(&format!("{server} {{\"phase\":\"DRAINING\""))));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! What comes in from the world: events that servers report, lists that they are asked for, time.
 
-use crate::effects::stop_orders;
 use crate::flow::{Flow, read};
 use crate::queen::{Purpose, Queen, refuse};
 use authority::{Action, Boot, Command, Cut, CutOff, End, Ended, SYSTEM, Servers, Settings, System};
@@ -134,7 +133,7 @@ impl Queen {
                 self.state.skip_workers(number);
                 self.ahead.skip_workers(number);
             }
-            orders.extend(stop_orders(id));
+            orders.extend(self.stop_orders(id));
             let line =
                 format!("queen ended {id} reason={}: it was started before the queen was", End::Orphaned);
             self.outbox.push(Request::log(line));
@@ -230,13 +229,17 @@ impl Service for Queen {
         }
         while self.lingering.front().is_some_and(|(at, ..)| *at <= now.mono_ms) {
             if let Some((_, id, _)) = self.lingering.pop_front() {
-                self.begin(Flow::new([stop_orders(&id).to_vec()]));
+                let orders = self.stop_orders(&id).to_vec();
+                self.begin(Flow::new([orders]));
             }
         }
         if self.looks() && self.look_ms.is_none_or(|at| at <= now.mono_ms) {
             self.look_ms = Some(now.mono_ms + LOOK_MS);
             self.ask(read("init", "", "status"), Purpose::Servers);
-            self.ask(read("worker", "ctl", "left"), Purpose::Ticks);
+            let workers: Vec<_> = self.config.owners.all().collect();
+            workers
+                .into_iter()
+                .for_each(|server| self.ask(read(server, "ctl", "left"), Purpose::Ticks(server)));
             self.ask(read("door", "ctl", "left"), Purpose::Ops);
         }
     }
@@ -275,8 +278,13 @@ impl Service for Queen {
                 self.ask(read("init", "", "status"), Purpose::Servers);
             }
             (Some(Purpose::Gate), Err(_)) => self.gate_ms = Some(now.mono_ms + ASK_AGAIN_MS),
-            (Some(Purpose::Ticks), Ok(list)) => {
-                self.ticks_left = counts(&list);
+            (Some(Purpose::Ticks(server)), Ok(list)) => {
+                if self.config.owners.is_one(server) {
+                    self.ticks_left.retain(|id, _| self.config.owners.of(id) != server);
+                } else {
+                    self.ticks_left.clear();
+                }
+                self.ticks_left.extend(counts(&list));
                 let none = self.ticks_left.iter().filter(|(_, left)| **left == 0);
                 let none = none.map(|(id, _)| id.clone()).collect();
                 self.spent(none, &End::Ticks);
@@ -288,7 +296,7 @@ impl Service for Queen {
                 let none = none.collect();
                 self.spent(none, &End::Ops);
             }
-            (Some(Purpose::Servers | Purpose::Ticks | Purpose::Ops), Err(_)) | (None, _) => {}
+            (Some(Purpose::Servers | Purpose::Ticks(_) | Purpose::Ops), Err(_)) | (None, _) => {}
         }
     }
 }

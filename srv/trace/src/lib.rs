@@ -23,6 +23,8 @@ rt::main!("trace", |boot| Ok(tree(Config::from_manifest(&boot.manifest))));
 pub struct Config {
     /// The servers of the hive.
     pub servers: Vec<String>,
+    /// Their processes.
+    pub processes: Vec<String>,
     /// Bytes of one ring.
     pub ring_bytes: usize,
     /// Whom commands pass.
@@ -39,6 +41,7 @@ impl Config {
         Config {
             journal: Journal { audit: has("audit"), policy: has("policy"), pending: PENDING },
             servers: manifest.servers.iter().map(|server| server.name.clone()).collect(),
+            processes: manifest.servers.iter().flat_map(|server| server.processes()).collect(),
             ring_bytes: usize::try_from(manifest.trace.ring_bytes).unwrap_or(usize::MAX),
         }
     }
@@ -55,7 +58,7 @@ const EVENTS_LINE: usize = 8192;
 /// filter             what is on
 /// events             JSON lines
 /// [kmesg]            starts, ends and errors, for people
-/// [task]/<server>    the events of one server
+/// [task]/<server>    the events of one server, of all its processes
 /// [sink]/{events,filter}   for the hive's servers
 /// ```
 pub fn tree(config: Config) -> Tree<Trace> {
@@ -64,7 +67,7 @@ pub fn tree(config: Config) -> Tree<Trace> {
         rings,
         filter: trace::Filter::default(),
         servers: config
-            .servers
+            .processes
             .iter()
             .filter(|name| *name != "trace")
             .map(|name| &*name.clone().leak())

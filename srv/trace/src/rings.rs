@@ -52,7 +52,7 @@ impl Rings {
         line.push_str("}\n");
         // An event is smaller than any ring.
         let _ = self.events.append(line.as_bytes());
-        if let Some((_, ring)) = self.tasks.iter_mut().find(|(name, _)| name == task) {
+        if let Some((_, ring)) = self.tasks.iter_mut().find(|(name, _)| is_of(task, name)) {
             let _ = ring.append(line.as_bytes());
         }
         if cat == "boot" || level == "error" {
@@ -84,6 +84,12 @@ impl Rings {
     }
 }
 
+/// Is the task the server's process, or one of its several: `worker`, `worker-1`?
+fn is_of(task: &str, server: &str) -> bool {
+    let is_part = |rest: &str| rest.strip_prefix('-').is_some_and(|part| part.parse::<u32>().is_ok());
+    task.strip_prefix(server).is_some_and(|rest| rest.is_empty() || is_part(rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +98,17 @@ mod tests {
         let mut out = vec![0; 1000];
         let n = ring.read(ring.base(), &mut out).unwrap();
         String::from_utf8_lossy(&out[..n]).into_owned()
+    }
+
+    #[test]
+    fn a_servers_processes_share_its_ring() {
+        let mut rings = Rings::new(&["worker".into()], 4096);
+        for task in ["worker-1", "worker", "worker-x", "worke"] {
+            rings.push(&Event { task, cat: "ninep", level: "debug", text: "" }, 0, 0);
+        }
+        let text = text(rings.task(0).unwrap());
+        let tasks: Vec<_> = text.lines().filter_map(|line| line.split('"').nth(7)).collect();
+        assert_eq!(tasks, ["worker-1", "worker"]);
     }
 
     #[test]

@@ -12,8 +12,10 @@ const REPORT_MS: u64 = 250;
 const LONGEST_MS: u64 = 10_000;
 
 /// Counts and times.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counts {
+    /// The process's name.
+    from: &'static str,
     life: u64,
     records: u64,
     bytes: u64,
@@ -36,6 +38,20 @@ struct Said<'a> {
 }
 
 impl Counts {
+    /// Nothing yet, of the process of that name.
+    pub(crate) fn new(from: &'static str) -> Counts {
+        Counts {
+            from,
+            life: 0,
+            records: 0,
+            bytes: 0,
+            backpressure: 0,
+            times: BTreeMap::new(),
+            sent: None,
+            report_at: None,
+        }
+    }
+
     /// The process has begun; `now` tells its life from earlier ones.
     pub(crate) fn begin(&mut self, now: Now) {
         self.life = now.wall_ms;
@@ -65,12 +81,12 @@ impl Counts {
     }
 
     /// The report, when it is time for it.
-    pub(crate) fn report(&mut self, id: u64, from: &str, now: Now) -> Option<Request> {
+    pub(crate) fn report(&mut self, id: u64, now: Now) -> Option<Request> {
         self.report_at().filter(|at| *at <= now.mono_ms)?;
         self.report_at = None;
         let times = core::mem::take(&mut self.times);
         let said = Said {
-            from,
+            from: self.from,
             life: self.life,
             records: self.records,
             bytes: self.bytes,
@@ -120,15 +136,15 @@ mod tests {
 
     #[test]
     fn counts_are_reported_when_they_change_and_not_more_often() {
-        let mut counts = Counts::default();
+        let mut counts = Counts::new("worker");
         counts.begin(at(0));
         assert_eq!(counts.report_at(), None);
         counts.took(12, 0, at(1000));
         counts.took(12, 3, at(1100));
         counts.refused(at(1200));
-        assert_eq!((counts.report_at(), counts.report(2, "worker", at(1249))), (Some(1250), None));
+        assert_eq!((counts.report_at(), counts.report(2, at(1249))), (Some(1250), None));
         assert_eq!(
-            line(counts.report(2, "worker", at(1250)).unwrap()),
+            line(counts.report(2, at(1250)).unwrap()),
             "{\"from\":\"worker\",\"life\":77,\"records\":2,\"bytes\":24,\"backpressure\":1,\"dropped\":0,\
              \"times\":[[0,1],[3,1]]}\n"
         );
@@ -140,19 +156,19 @@ mod tests {
 
     #[test]
     fn a_report_that_was_lost_is_made_again() {
-        let mut counts = Counts::default();
+        let mut counts = Counts::new("worker");
         counts.took(1, 5, at(0));
-        counts.report(2, "worker", at(250)).unwrap();
+        counts.report(2, at(250)).unwrap();
         counts.took(1, 5, at(260));
         counts.reported(false, at(300));
-        let again = line(counts.report(2, "worker", at(510)).unwrap());
+        let again = line(counts.report(2, at(510)).unwrap());
         assert!(again.contains("\"records\":2") && again.ends_with("\"times\":[[5,2]]}\n"), "{again}");
     }
 
     #[test]
     fn a_report_fits_its_line() {
-        let mut counts = Counts { life: u64::MAX >> 11, ..Counts::default() };
+        let mut counts = Counts { life: u64::MAX >> 11, ..Counts::new("worker") };
         (0..LONGEST_MS * 2).for_each(|ms| (0..20).for_each(|_| counts.took(4096, ms, at(0))));
-        assert!(line(counts.report(2, "worker", at(250)).unwrap()).len() < 4096);
+        assert!(line(counts.report(2, at(250)).unwrap()).len() < 4096);
     }
 }

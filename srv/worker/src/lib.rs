@@ -36,8 +36,9 @@ const SHARD: Key = 1 << 39;
 /// [ctl]/{ctl,left}           add, drop and phase, from the queen only; ticks that are left
 /// ```
 ///
-/// With `reports`, what was taken is reported to the server of `/proc/ingest`.
-pub fn tree(config: Config, cursors: Cursors, reports: bool) -> Tree<Fs> {
+/// What was taken is reported to the server of `/proc/ingest`, where there is one, under the name
+/// `reports`.
+pub fn tree(config: Config, cursors: Cursors, reports: Option<&'static str>) -> Tree<Fs> {
     let ctl_line = 512;
     let by_shard = Dir::new().dir("worker", Dir::new().each(list_shard, find_in_shard, worker_dir()));
     let shards = Dir::new().each(
@@ -59,7 +60,7 @@ pub fn tree(config: Config, cursors: Cursors, reports: bool) -> Tree<Fs> {
         worker_dir(),
     );
     let workers = Workers::new(config, cursors);
-    let counts = reports.then(Counts::default);
+    let counts = reports.map(Counts::new);
     Tree::new(Fs { workers, takes_telemetry: true, counts, outbox: Vec::new(), ask_ms: None }, main)
         .root("shard", shards)
         .internal("ctl", Dir::new().orders("ctl", 0o600, ctl_line, command).text("left", left))
@@ -193,7 +194,7 @@ impl Service for Fs {
             self.outbox.push(Request { id: STATE, server: "queen", root, path, op: Op::Read });
         }
         if let Some(counts) = &mut self.counts {
-            self.outbox.extend(counts.report(REPORT, "worker", now));
+            self.outbox.extend(counts.report(REPORT, now));
         }
     }
 
@@ -243,12 +244,14 @@ mod tests {
         budget_bytes: 8192,
         shard_bits: 8,
         alias: true,
+        part: 0,
+        parts: 1,
         frames: false,
     };
 
     #[test]
     fn telemetry_is_taken_as_the_lifecycle_allows() {
-        let mut fs = tree(CONFIG, Cursors::new(), false).state;
+        let mut fs = tree(CONFIG, Cursors::new(), None).state;
         let who = ninep::srv::Who::from_uname("server:queen", 0);
         let mut call = Call { key: 0, who: &who, now: Now::default(), token: Default::default() };
         command(&mut fs, &call, r#"{"add":{"id":"worker-1","role":"worker-heartbeat"}}"#);
@@ -272,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_command_of_another_shape_changes_nothing() {
-        let mut fs = tree(CONFIG, Cursors::new(), false).state;
+        let mut fs = tree(CONFIG, Cursors::new(), None).state;
         let who = ninep::srv::Who::from_uname("server:queen", 0);
         let call = Call { key: 0, who: &who, now: Now::default(), token: Default::default() };
         for line in [

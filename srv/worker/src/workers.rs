@@ -23,20 +23,27 @@ pub struct Config {
     pub shard_bits: u8,
     /// Whether `<id>` is there beside `[shard]/<hh>/worker/<id>`.
     pub alias: bool,
+    /// Which of how many processes this is: it owns as many of the shards.
+    pub part: u32,
+    /// Processes that the shards are split over.
+    pub parts: u32,
     /// Whether a record is a `telemetry-frame/v1`; else it is any bytes.
     pub frames: bool,
 }
 
 impl Config {
-    /// The manifest's.
-    pub fn from_manifest(telemetry: &manifest::Telemetry) -> Config {
+    /// The manifest's for one of `telemetry.worker_servers` processes: each has its share of the budget.
+    pub fn from_manifest(telemetry: &manifest::Telemetry, part: u32) -> Config {
         let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let parts = telemetry.worker_servers.max(1);
         Config {
             ring_bytes: size(telemetry.ring_bytes),
             record_bytes: telemetry.record_bytes as usize,
-            budget_bytes: size(telemetry.budget_bytes),
+            budget_bytes: size(telemetry.budget_bytes / u64::from(parts)),
             shard_bits: telemetry.shard_bits,
             alias: telemetry.worker_alias,
+            part,
+            parts,
             frames: telemetry.frame_schema == manifest::FrameSchema::Cbor,
         }
     }
@@ -56,6 +63,9 @@ pub struct Worker {
     ring: Ring,
 }
 
+/// Above it a key says which process it is of.
+const PART_BIT: u32 = 31;
+
 /// All workers, by a key that is never used again.
 #[derive(Debug)]
 pub struct Workers {
@@ -72,7 +82,18 @@ impl Workers {
     /// None yet.
     pub fn new(config: Config, cursors: Cursors) -> Workers {
         let (workers, keys, shards) = (BTreeMap::new(), HashMap::new(), BTreeMap::new());
-        Workers { config, workers, keys, shards, next: 1, cursors }
+        // Keys of different processes differ: clients take files for one where their numbers are.
+        let next = Key::from(config.part) << PART_BIT | 1;
+        Workers { config, workers, keys, shards, next, cursors }
+    }
+
+    /// Is the worker's shard one of this process's?
+    pub fn owns(&self, id: &str) -> bool {
+        ns::shard_part(self.shard_of(id), self.config.shard_bits, self.config.parts) == self.config.part
+    }
+
+    fn shard_of(&self, id: &str) -> u8 {
+        ns::ShardLabel::parse(&ns::shard_label(id, self.config.shard_bits)).unwrap_or(0)
     }
 
     /// A new worker with an empty ring; one that is known stays as it is. Quota where the rings
@@ -91,7 +112,11 @@ impl Workers {
             );
             return Err(Refusal::new(Word::Quota, detail));
         }
-        let shard = ns::ShardLabel::parse(&ns::shard_label(id, self.config.shard_bits)).unwrap_or(0);
+        let shard = self.shard_of(id);
+        if !self.owns(id) {
+            let detail = format!("{id} is of shard {}, another process's", ns::ShardLabel::of(shard));
+            return Err(Refusal::new(Word::Invalid, detail));
+        }
         // Records that consumers have handled are not counted again: a cursor stays where it is.
         let ring = Ring::after(self.config.ring_bytes, self.cursors.furthest(id));
         let worker = Worker { id: id.into(), role: role.into(), shard, ticks_left: ticks, ring };
@@ -262,6 +287,8 @@ mod tests {
         budget_bytes: 8192,
         shard_bits: 8,
         alias: true,
+        part: 0,
+        parts: 1,
         frames: false,
     };
 

@@ -59,9 +59,11 @@ impl Hive {
             budget_bytes: ring_bytes,
             shard_bits: 8,
             alias: true,
+            part: 0,
+            parts: 1,
             frames: false,
         };
-        let tree = workerfs::tree(config, Cursors::new(), false);
+        let tree = workerfs::tree(config, Cursors::new(), None);
         let mut engine = Engine::new(tree, Limits::default(), Now::default());
         let ctl = attach(&mut engine, "server:queen", "ctl");
         open(&mut engine, ctl, 1, &["ctl"], 1);

@@ -114,7 +114,9 @@ impl<S: Service> Host<S> {
         };
         let mut engine = Engine::new(tracing::with_filter(tree), limits, now);
         engine.start(now);
-        let peers = Peers::new(boot.name);
+        // Whom doors ask does not tell them apart; other servers' processes have each their own.
+        let index = if boot.name == "door" { 0 } else { boot.index };
+        let peers = Peers::new(&manifest::process_name(boot.name, index));
         let sockets = Sockets { dir: boot.run.join("srv"), streams: Vec::new() };
         let doors = Doors::new(doors_of(boot));
         let is_traced =

@@ -35,7 +35,7 @@ fn run<S: Service>(
 ) -> Result<(), BootError> {
     let boot = Boot::from_args(name, std::env::args())?;
     alone()?;
-    let io = |error: std::io::Error| BootError(format!("{}: {error}", boot.socket(name).display()));
+    let io = |error: std::io::Error| BootError(format!("{}: {error}", boot.own_socket().display()));
     let mut poll = Poll::new().map_err(io)?;
     let mut signals = Signals::new(&[15, 2]).map_err(io)?;
     for fd in signals.fds() {

@@ -9,6 +9,8 @@ use manifest::Manifest;
 pub struct Boot {
     /// The server's manifest name.
     pub name: &'static str,
+    /// Which of the server's processes this is: the image has one of each.
+    pub index: u32,
     /// The manifest in force.
     pub manifest: Manifest,
 }
@@ -18,7 +20,7 @@ impl Boot {
     pub fn new(name: &'static str) -> Result<Boot, BootError> {
         let manifest = Manifest::from_cbor(task::manifest())
             .map_err(|error| BootError(format!("manifest.cbor: {error}")))?;
-        Ok(Boot { name, manifest })
+        Ok(Boot { name, index: 0, manifest })
     }
 
     /// Where a worker that is started finds the door: at the end of its channel.
