@@ -44,8 +44,9 @@ pub struct Ring {
     capacity: usize,
 }
 
-/// Smallest first allocation.
+/// Smallest first allocations.
 const FIRST_BYTES: usize = 256;
+const FIRST_LENGTHS: usize = 16;
 
 impl Ring {
     /// A ring of at most `capacity` bytes.
@@ -93,14 +94,92 @@ impl Ring {
         self.retained -= 1;
     }
 
-    /// Room for `more` bytes: doubled, but never beyond the capacity.
-    fn grow(&mut self, more: usize) {
-        let needed = self.bytes.len() + more;
-        if needed > self.bytes.capacity() {
-            let target = needed.next_power_of_two().max(FIRST_BYTES).min(self.capacity).max(needed);
-            self.bytes.reserve_exact(target - self.bytes.len());
+    /// Appends, and holds at most `most` bytes of memory with that: rather than take more, it drops older
+    /// records. Full where the record finds no room even so.
+    pub fn append_within(&mut self, record: &[u8], most: usize) -> Result<(), Full> {
+        if record.len() > self.capacity {
+            return Err(Full);
         }
+        if record.is_empty() {
+            return Ok(());
+        }
+        while self.bytes.len() + record.len() > self.capacity {
+            self.drop_oldest();
+        }
+        while !self.grow(record.len(), length_bytes(record.len()), most) {
+            if self.retained == 0 {
+                return Err(Full);
+            }
+            self.drop_oldest();
+        }
+        self.bytes.extend(record);
+        let mut length = record.len();
+        while length > 0x7f {
+            self.lengths.push_back(length as u8 | 0x80);
+            length >>= 7;
+        }
+        self.lengths.push_back(length as u8);
+        self.end += record.len() as u64;
+        self.records += 1;
+        self.retained += 1;
+        Ok(())
     }
+
+    /// Gives back memory beyond `most` bytes, and drops older records where it must.
+    pub fn trim(&mut self, most: usize) {
+        if self.memory() <= most {
+            return;
+        }
+        while self.bytes.len() + self.lengths.len() > most {
+            self.drop_oldest();
+        }
+        self.split(self.bytes.len(), self.lengths.len(), most);
+    }
+
+    /// Room for so many bytes more, of records and of lengths: doubled where `most` allows it. Says whether
+    /// there is.
+    fn grow(&mut self, bytes: usize, lengths: usize, most: usize) -> bool {
+        let (bytes, lengths) = (self.bytes.len() + bytes, self.lengths.len() + lengths);
+        let (has_bytes, has_lengths) = (self.bytes.capacity(), self.lengths.capacity());
+        if bytes <= has_bytes && lengths <= has_lengths {
+            return true;
+        }
+        let doubled = |needed: usize, has: usize, first: usize| {
+            if needed <= has { has } else { needed.next_power_of_two().max(first) }
+        };
+        let generous = (
+            doubled(bytes, has_bytes, FIRST_BYTES).min(self.capacity.max(has_bytes)),
+            doubled(lengths, has_lengths, FIRST_LENGTHS),
+        );
+        for (to_bytes, to_lengths) in [generous, (bytes.max(has_bytes), lengths.max(has_lengths))] {
+            if to_bytes + to_lengths <= most {
+                self.bytes.reserve_exact(to_bytes - self.bytes.len());
+                self.lengths.reserve_exact(to_lengths - self.lengths.len());
+                return true;
+            }
+        }
+        // One has room that the other lacks. As much as an eighth is worth moving everything once.
+        let fits = bytes + lengths <= most - most / 8;
+        if fits {
+            self.split(bytes, lengths, most);
+        }
+        fits
+    }
+
+    /// So many bytes of records and of lengths, and half of what is left of `most` for each.
+    fn split(&mut self, bytes: usize, lengths: usize, most: usize) {
+        let half = (most - bytes - lengths) / 2;
+        let (bytes, lengths) = ((bytes + half).min(self.capacity.max(bytes)), lengths + half);
+        self.bytes.shrink_to(bytes);
+        self.lengths.shrink_to(lengths);
+        self.bytes.reserve_exact(bytes.saturating_sub(self.bytes.len()));
+        self.lengths.reserve_exact(lengths.saturating_sub(self.lengths.len()));
+    }
+}
+
+/// Bytes of a record's length.
+fn length_bytes(length: usize) -> usize {
+    (usize::BITS - length.leading_zeros()).div_ceil(7).max(1) as usize
 }
 
 /// The next record's length.
@@ -142,27 +221,7 @@ impl Stream for Ring {
     }
 
     fn append(&mut self, record: &[u8]) -> Result<(), Full> {
-        if record.len() > self.capacity {
-            return Err(Full);
-        }
-        if record.is_empty() {
-            return Ok(());
-        }
-        while self.bytes.len() + record.len() > self.capacity {
-            self.drop_oldest();
-        }
-        self.grow(record.len());
-        self.bytes.extend(record);
-        let mut length = record.len();
-        while length > 0x7f {
-            self.lengths.push_back(length as u8 | 0x80);
-            length >>= 7;
-        }
-        self.lengths.push_back(length as u8);
-        self.end += record.len() as u64;
-        self.records += 1;
-        self.retained += 1;
-        Ok(())
+        self.append_within(record, usize::MAX)
     }
 }
 
@@ -257,6 +316,46 @@ mod tests {
                 assert_eq!(ring.offset_of(ring.records() + 1), Ok(ring.end()));
             }
         }
+    }
+
+    #[test]
+    fn a_ring_within_a_bound_keeps_to_it_and_to_its_newest_records() {
+        let mut seed = 11u64;
+        let mut random = move |below: usize| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 33) as usize % below
+        };
+        for (capacity, most) in [(256usize, 256usize), (256, 300), (4096, 4096), (4096, 4200), (4096, 9000)] {
+            let (mut ring, mut model) = (Ring::new(capacity), Model::default());
+            for i in 0..3000usize {
+                // Long stretches of one size, then of another: what is room for one is none for the other.
+                let largest = if i / 400 % 2 == 0 { 2 } else { capacity / 4 };
+                let record = vec![i as u8; 1 + random(largest)];
+                ring.append_within(&record, most).unwrap();
+                model.records.push(record);
+                assert!(ring.memory() <= most, "{} of {most} at {i}", ring.memory());
+                let kept = (ring.end() - ring.base()) as usize;
+                let retained = (ring.records() + 1 - ring.first()) as usize;
+                let newest = &model.records[model.records.len() - retained..];
+                assert_eq!(newest.iter().map(Vec::len).sum::<usize>(), kept);
+                let used = kept + newest.iter().map(|record| length_bytes(record.len())).sum::<usize>();
+                let is_whole = retained == model.records.len();
+                assert!(is_whole || used + capacity / 4 + 4 > capacity.min(most - most / 8), "{used} at {i}");
+                if i % 50 == 0 {
+                    let mut out = vec![0; capacity];
+                    let n = ring.read(ring.base(), &mut out).unwrap();
+                    assert_eq!(out[..n], newest.concat());
+                }
+            }
+            ring.trim(capacity / 2);
+            assert!(ring.memory() <= capacity / 2);
+            let retained = (ring.records() + 1 - ring.first()) as usize;
+            let newest = model.records[model.records.len() - retained..].concat();
+            let mut out = vec![0; capacity];
+            assert_eq!(ring.read(ring.base(), &mut out), Ok(newest.len()));
+            assert_eq!(out[..newest.len()], newest);
+        }
+        assert_eq!(Ring::new(256).append_within(b"x", 1), Err(Full), "its length has no room");
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub struct Workers {
     keys: HashMap<String, Key>,
     /// Shards that have workers, and how many.
     shards: BTreeMap<u8, usize>,
+    /// Memory that rings hold beyond `ring_bytes` each, for records' lengths: of the budget that no ring
+    /// may come to need.
+    beyond: usize,
     next: Key,
     cursors: Cursors,
 }
@@ -84,7 +87,7 @@ impl Workers {
         let (workers, keys, shards) = (BTreeMap::new(), HashMap::new(), BTreeMap::new());
         // Keys of different processes differ: clients take files for one where their numbers are.
         let next = Key::from(config.part) << PART_BIT | 1;
-        Workers { config, workers, keys, shards, next, cursors }
+        Workers { config, workers, keys, shards, beyond: 0, next, cursors }
     }
 
     /// Is the worker's shard one of this process's?
@@ -112,6 +115,13 @@ impl Workers {
             );
             return Err(Refusal::new(Word::Quota, detail));
         }
+        if rings + self.beyond > self.config.budget_bytes {
+            // A newcomer's ring goes before others' lengths.
+            for worker in self.workers.values_mut() {
+                worker.ring.trim(self.config.ring_bytes);
+            }
+            self.beyond = 0;
+        }
         let shard = self.shard_of(id);
         if !self.owns(id) {
             let detail = format!("{id} is of shard {}, another process's", ns::ShardLabel::of(shard));
@@ -130,7 +140,9 @@ impl Workers {
     /// Ends a worker's directory.
     pub fn drop(&mut self, id: &str) -> Result<(), Refusal> {
         let key = self.keys.remove(id).ok_or_else(|| Refusal::new(Word::NotFound, format!("id={id}")))?;
-        if let Some(worker) = self.workers.remove(&key)
+        let worker = self.workers.remove(&key);
+        self.beyond -= worker.as_ref().map_or(0, |worker| beyond(&worker.ring, &self.config));
+        if let Some(worker) = worker
             && let Some(others) = self.shards.get_mut(&worker.shard)
         {
             *others -= 1;
@@ -154,6 +166,7 @@ impl Workers {
             let detail = format!("{} bytes; records have at most {}", record.len(), self.config.record_bytes);
             return Err(Refusal::new(Word::TooBig, detail));
         }
+        let rings = self.workers.len() * self.config.ring_bytes;
         let worker =
             self.workers.get_mut(&key).ok_or_else(|| Refusal::new(Word::Revoked, "the worker is gone"))?;
         if worker.ticks_left == Some(0) {
@@ -162,7 +175,15 @@ impl Workers {
         if self.config.frames {
             check_frame(worker, record)?;
         }
-        worker.ring.append(record).map_err(|_| Refusal::new(Word::TooBig, "larger than the ring"))?;
+        if record.len() > self.config.ring_bytes {
+            return Err(Refusal::new(Word::TooBig, "larger than the ring"));
+        }
+        let before = beyond(&worker.ring, &self.config);
+        let spare = self.config.budget_bytes - rings - self.beyond;
+        let most = self.config.ring_bytes + before + spare;
+        let appended = worker.ring.append_within(record, most);
+        self.beyond = self.beyond - before + beyond(&worker.ring, &self.config);
+        appended.map_err(|_| Refusal::new(Word::TooBig, "larger than the ring with its length"))?;
         if let Some(left) = &mut worker.ticks_left {
             *left -= 1;
         }
@@ -260,6 +281,11 @@ impl Workers {
     }
 }
 
+/// Memory that a ring holds beyond its bytes.
+fn beyond(ring: &Ring, config: &Config) -> usize {
+    ring.memory().saturating_sub(config.ring_bytes)
+}
+
 /// A record is one frame and nothing else, and it is its worker's.
 fn check_frame(worker: &Worker, record: &[u8]) -> Result<(), Refusal> {
     let invalid =
@@ -316,6 +342,29 @@ mod tests {
         assert_eq!(workers.add("c", "r", None).unwrap_err().word, Word::Quota);
         workers.drop("a").unwrap();
         assert_eq!(workers.add("c", "r", None), Ok(()));
+    }
+
+    #[test]
+    fn all_memory_of_the_rings_is_within_the_budget() {
+        let config = Config { budget_bytes: 3 * 4096 + 500, ..CONFIG };
+        let mut workers = Workers::new(config, Cursors::new());
+        let held = |workers: &Workers| workers.iter().map(|(_, worker)| worker.ring.memory()).sum::<usize>();
+        for (round, id) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            let added = workers.add(id, "r", None).map_err(|refusal| refusal.word);
+            assert_eq!(added, if round < 3 { Ok(()) } else { Err(Word::Quota) });
+            assert!(held(&workers) <= config.budget_bytes);
+            let keys: Vec<Key> = workers.iter().map(|(key, _)| key).collect();
+            for n in 0..12_000 {
+                let (key, length) = (keys[n % keys.len()], 1 + n / 3000 % 2 * 40);
+                assert_eq!(workers.append(key, &vec![b'x'; length]), Ok(None));
+                assert!(held(&workers) <= config.budget_bytes, "{} at {n}", held(&workers));
+            }
+            let each = workers.iter().map(|(_, worker)| worker.ring.end() - worker.ring.base());
+            assert!(each.min() > Some(3400), "each has most of its bytes");
+        }
+        workers.drop("a").unwrap();
+        workers.add("d", "r", None).unwrap();
+        assert!(held(&workers) <= config.budget_bytes);
     }
 
     #[test]

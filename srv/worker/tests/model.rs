@@ -56,7 +56,8 @@ impl Hive {
         let config = Config {
             ring_bytes,
             record_bytes: RECORD_MAX,
-            budget_bytes: ring_bytes,
+            // What a ring's lengths take is beside its bytes, where the budget has it.
+            budget_bytes: 4 * ring_bytes,
             shard_bits: 8,
             alias: true,
             part: 0,
