@@ -115,6 +115,39 @@ fn the_bound_on_requests_in_flight_is_busy_or_a_wait() {
 }
 
 #[test]
+fn who_sends_much_has_one_turn_before_the_next_session_has_its_own() {
+    let mut hive = Hive::new();
+    let (mut flood, mut other) = (hive.queen(), hive.queen());
+    let telemetry = "/worker/worker-1/telemetry";
+    let (much, one) =
+        (flood.open(&mut hive, telemetry, 1).unwrap(), other.open(&mut hive, telemetry, 1).unwrap());
+    let turn = hive.door.limits.batch_frames as u16;
+    let writes = |fid, data: &[u8], count| {
+        let mut bytes = Vec::new();
+        let write = Tmsg::Write { fid, offset: u64::MAX, data };
+        (0..count).for_each(|tag| write.encode(100 + tag, &mut bytes));
+        bytes
+    };
+    assert_eq!(hive.door.client_input(flood.slot, &writes(much, b"flood\n", 10 * turn)), Turn::More);
+    assert_eq!(hive.door.client_input(other.slot, &writes(one, b"one\n", 1)), Turn::Idle);
+    let mut answers = 0;
+    loop {
+        answers += flood.replies(&mut hive).len();
+        if hive.door.client_turn(flood.slot) == Turn::Idle {
+            break;
+        }
+    }
+    answers += flood.replies(&mut hive).len();
+    assert_eq!((answers, other.replies(&mut hive).len()), (10 * usize::from(turn), 1));
+    let (engine, _) = hive.servers[hive.channel("worker") as usize].as_ref().unwrap();
+    let mut log = vec![0; 1 << 16];
+    let n = engine.tree.state.log.read(0, &mut log).unwrap();
+    let lines: Vec<&str> = std::str::from_utf8(&log[..n]).unwrap().lines().collect();
+    assert_eq!(lines.iter().position(|line| *line == "one"), Some(turn.into()));
+    assert_eq!(lines.len(), 10 * usize::from(turn) + 1);
+}
+
+#[test]
 fn a_tag_in_flight_is_not_taken_twice() {
     let mut hive = Hive::new();
     let mut queen = hive.queen();
