@@ -189,6 +189,11 @@ impl Check<'_> {
                     telemetry.shard_bits
                 ),
             );
+        } else if servers > 1 && self.manifest.target != Target::Hosted {
+            self.wrong(
+                "telemetry.worker_servers",
+                &format!("{servers} found; an image has one process of each server: 1 allowed"),
+            );
         }
     }
 

@@ -44,9 +44,13 @@ fn shards_must_divide() {
         assert_eq!(said, format!("sys/hive.toml:N: telemetry.worker_servers: {what}"));
     }
     let house = House::new().edit("shard_bits = 8", "shard_bits = 8\nworker_servers = 2");
-    let compiled = house.edit("name = \"hive\"", "name = \"hive\"\nmemory_kib = 2097152").compile();
-    let manifest = compiled.expect("it compiles").manifest;
+    let house = house.edit("name = \"hive\"", "name = \"hive\"\nmemory_kib = 2097152");
+    let manifest = house.compile().expect("it compiles").manifest;
     assert_eq!(manifest.server("worker").map(|server| server.count), Some(2));
+    assert_eq!(
+        house.edit("target = \"hosted\"", "target = \"qemu-virt\"").says(),
+        "sys/hive.toml:N: telemetry.worker_servers: 2 found; an image has one process of each server: 1 allowed"
+    );
 }
 
 #[test]
