@@ -106,7 +106,7 @@ struct Wired {
 
 fn links() -> (Vec<Link<Many>>, Vec<Wired>) {
     let all = task::channels().enumerate();
-    all.filter(|(_, (wire, _))| wire.role == Role::Many)
+    all.filter(|(_, (wire, _))| wire.role == Role::Offer)
         .map(|(channel, (wire, end))| {
             let takes = if wire.peer.as_str() == "console" { is_console } else { is_ninep };
             let wired = Wired { channel, conversation: None, is_accused: false };

@@ -23,7 +23,7 @@ use crate::space::{Failed, Store};
 const PRIORITY: u64 = 200;
 /// Where large pages of process 0 are seen from here; those of the next are a stride further.
 const WINDOWS: u64 = 0x1_0000_0000;
-const STRIDE: u64 = LARGE + place::DATA_MAX;
+const STRIDE: u64 = place::TEXT_MAX + place::DATA_MAX;
 /// Where configuration and report of process 0 are.
 const PAGES: u64 = 0x3800_0000;
 /// Where this end of channels lies.
@@ -70,7 +70,7 @@ pub(crate) struct Process {
     /// The state of its sleep that was seen last, and since when.
     pub(crate) seen: (u64, u64),
     program: Program<'static>,
-    /// The large page of its code.
+    /// The first large page of its code.
     text: Frame,
     tcb: Tcb,
     cnode: CNode,
@@ -98,7 +98,8 @@ impl Process {
         let cnode = CNode(store.make(object::CAP_TABLE, slots::BITS)?);
         let core = entry.core % ends.cores;
         let data_pages = (entry.memory_kib << 10).div_ceil(LARGE).saturating_sub(FIXED);
-        let page = text.map_or_else(|| store.make(object::ARM_LARGE_PAGE, 0), |text| Ok(text.0))?;
+        let pages = program.text_pages();
+        let page = text.map_or_else(|| store.make_many(object::ARM_LARGE_PAGE, pages), |text| Ok(text.0))?;
         let mut process = Self {
             name: entry.name,
             kind: entry.kind,
@@ -137,19 +138,28 @@ impl Process {
         (place(&self.program) == place(program)).then_some(self.text)
     }
 
+    /// The large pages of its code, and where they are.
+    fn text(&self) -> impl Iterator<Item = (Frame, u64)> + use<> {
+        let first = self.text.0;
+        (0..self.program.text_pages()).map(move |n| (Frame(first + n), place::TEXT + n * LARGE))
+    }
+
     /// Writes its code, for all that run it.
     fn fill_text(&self, store: &mut Store) -> Result<(), Failed> {
-        let at = self.window(place::TEXT);
-        store.map(self.text, VSpace::OWN, at, Rights::READ_WRITE, Memory::Data)?;
+        for (frame, at) in self.text() {
+            store.map(frame, VSpace::OWN, self.window(at), Rights::READ_WRITE, Memory::Data)?;
+        }
         self.fill(place::TEXT);
-        Ok(self.text.unify(0, LARGE)?)
+        self.text().try_for_each(|(frame, _)| Ok(frame.unify(0, LARGE)?))
     }
 
     /// Maps its code, and makes the large pages that it may write, there and here.
     fn map_program(&self, store: &mut Store) -> Result<(), Failed> {
         // A copy each time, because one capability is one mapping.
-        let text = Frame(store.copy(self.text.0)?);
-        store.map(text, self.vspace, place::TEXT, Rights::READ, Memory::Code)?;
+        for (frame, at) in self.text() {
+            let text = Frame(store.copy(frame.0)?);
+            store.map(text, self.vspace, at, Rights::READ, Memory::Code)?;
+        }
         for page in 0..self.data_pages {
             let (frame, at) = (Frame(store.make(object::ARM_LARGE_PAGE, 0)?), place::DATA + page * LARGE);
             let copy = Frame(store.copy(frame.0)?);
@@ -164,9 +174,9 @@ impl Process {
         WINDOWS + u64::from(self.number) * STRIDE + (at - place::TEXT)
     }
 
-    /// Copies the segments that begin in `[from, from + LARGE)`.
+    /// Copies the segments that lie where `from` is: with the code, or with what it writes.
     fn fill(&self, from: u64) {
-        let is_here = |address: u64| address >= from && address - from < LARGE;
+        let is_here = |address: u64| (address < place::DATA) == (from < place::DATA);
         for segment in self.program.segments.iter().filter(|segment| is_here(segment.address)) {
             let here = self.window(segment.address) as *mut u8;
             // SAFETY: the pages of every segment are mapped there for good before they are filled: a segment

@@ -4,7 +4,7 @@ use heapless::Vec;
 use object::Endianness;
 use object::elf::{EM_AARCH64, ET_EXEC, FileHeader64, PF_W, PF_X, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
-use task::place::{DATA, DATA_MAX, LARGE, STACK_END, TEXT};
+use task::place::{DATA, DATA_MAX, LARGE, STACK_END, TEXT, TEXT_MAX};
 
 /// Most segments of a program.
 const SEGMENTS_MAX: usize = 8;
@@ -46,7 +46,7 @@ impl Access {
     /// Where such memory lies: its first address, and past its last.
     fn place(self) -> (u64, u64) {
         match self {
-            Self::Run | Self::Read => (TEXT, TEXT + LARGE),
+            Self::Run | Self::Read => (TEXT, TEXT + TEXT_MAX),
             Self::Write => (STACK_END, DATA + DATA_MAX),
         }
     }
@@ -104,6 +104,14 @@ impl<'a> Program<'a> {
         if segments.iter().any(is_inside) { Ok(Self { entry, segments }) } else { Err(NotProgram::Place) }
     }
 
+    /// Large pages of its code, and of what it only reads.
+    #[must_use]
+    pub fn text_pages(&self) -> u64 {
+        let text = self.segments.iter().filter(|segment| segment.access != Access::Write);
+        let end = text.map(|segment| segment.address + segment.size).max().unwrap_or(TEXT);
+        (end - TEXT).div_ceil(LARGE)
+    }
+
     /// Where its heap may begin.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -151,6 +159,7 @@ mod tests {
             elf(TEXT + 4, &[(TEXT, &[1; 8], 8, 5), (TEXT + 64, &[2; 8], 8, 4), (STACK_END, &data, 9001, 6)]);
         let program = Program::read(&file).unwrap();
         assert_eq!((program.entry, program.end()), (TEXT + 4, STACK_END + 9024));
+        assert_eq!(program.text_pages(), 1);
         let access: Vec<Access> = program.segments.iter().map(|segment| segment.access).collect();
         assert_eq!(access, [Access::Run, Access::Read, Access::Write]);
         assert_eq!(program.segments[2].bytes, data);

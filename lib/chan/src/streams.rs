@@ -1,5 +1,5 @@
-//! The accepting end of many streams over one channel, with what has come and was not read yet: what a door and a
-//! console stand on where the network is another process.
+//! An end of many streams over one channel, with what has come and was not read yet: what a door and a console stand
+//! on where the network is another process, and the console before the door.
 //! Guarantees: as much is held of a stream as was granted, and no more; a stream that is not read holds up no
 //! other. Knows nothing of frames of 9P or lines.
 
@@ -44,10 +44,19 @@ struct Held {
 }
 
 impl<P: Pipe> Streams<P> {
-    /// No streams yet.
+    /// The end that is offered streams; there are none yet.
     pub fn new(pipe: P) -> Self {
+        Self::with(pipe, Mux::acceptor())
+    }
+
+    /// The end that opens streams.
+    pub fn opener(pipe: P) -> Self {
+        Self::with(pipe, Mux::opener())
+    }
+
+    fn with(pipe: P, mux: Mux<STREAMS>) -> Self {
         let (held, ids, opened) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        Self { pipe, mux: Box::new(Mux::acceptor()), held, ids, next: 0, opened }
+        Self { pipe, mux: Box::new(mux), held, ids, next: 0, opened }
     }
 
     /// Forgets everything: there is another life of the other end, or none.
@@ -66,12 +75,8 @@ impl<P: Pipe> Streams<P> {
         while let Some(event) = self.mux.next(&mut self.pipe)? {
             match event {
                 Event::Opened { conn, listener, peer } => {
-                    let id = self.next;
-                    self.next += 1;
-                    self.ids.insert(conn, id);
-                    self.held.insert(id, Held { conn, ..Held::default() });
+                    let id = self.begin(conn);
                     self.opened.push_back((id, listener, peer));
-                    self.mux.grant(conn, WINDOW);
                 }
                 Event::Data { conn, bytes } => {
                     if let Some(held) = held(&self.ids, &mut self.held, conn) {
@@ -93,6 +98,21 @@ impl<P: Pipe> Streams<P> {
             }
         }
         self.mux.flush(&mut self.pipe)
+    }
+
+    /// Opens a stream, at the end that does; none if all are in use.
+    pub fn open(&mut self, listener: Listener, peer: Peer) -> Option<StreamId> {
+        let conn = self.mux.open(listener, peer)?;
+        Some(self.begin(conn))
+    }
+
+    fn begin(&mut self, conn: Conn) -> StreamId {
+        let id = self.next;
+        self.next += 1;
+        self.ids.insert(conn, id);
+        self.held.insert(id, Held { conn, ..Held::default() });
+        self.mux.grant(conn, WINDOW);
+        id
     }
 
     /// A stream that is new, for the caller to [`Streams::close`] some time.

@@ -50,6 +50,35 @@ fn bytes_go_both_ways_as_far_as_there_is_room() {
 }
 
 #[test]
+fn the_end_that_opens_reads_and_writes_as_the_other_does() {
+    let (there, back): (&'static Ring<RING>, &'static Ring<RING>) =
+        (Box::leak(Box::default()), Box::leak(Box::default()));
+    let mut near = Streams::opener((Writer::new(there), Reader::new(back)));
+    let mut door = Streams::new((Writer::new(back), Reader::new(there)));
+    let id = near.open(Listener::Console, PEER).unwrap();
+    near.flush().unwrap();
+    door.take().unwrap();
+    let (there, listener, _) = door.opened().unwrap();
+    assert_eq!(listener, Listener::Console);
+    near.take().unwrap();
+    assert_eq!(near.write(id, b"ask"), Ok(Moved::Bytes(3)));
+    door.take().unwrap();
+    let mut out = [0; 8];
+    assert_eq!((door.read(there, &mut out), &out[..3]), (Moved::Bytes(3), &b"ask"[..]));
+    assert_eq!(door.write(there, b"answer"), Ok(Moved::Bytes(6)));
+    door.close(there);
+    door.flush().unwrap();
+    near.take().unwrap();
+    assert_eq!((near.read(id, &mut out), near.read(id, &mut out)), (Moved::Bytes(6), Moved::Ended));
+    near.close(id);
+    near.flush().unwrap();
+    for _ in 0..STREAMS {
+        assert!(near.open(Listener::Console, PEER).is_some());
+    }
+    assert!(near.open(Listener::Console, PEER).is_none());
+}
+
+#[test]
 fn an_end_comes_after_the_bytes_and_a_close_takes_no_more() {
     let (mut net, mut pipe, mut door) = ends();
     let (conn, id) = open(&mut net, &mut pipe, &mut door);

@@ -1,20 +1,21 @@
 //! What connections of one peer share: a lock of the operating system's, and without one a lock that nobody
 //! ever waits for, since there is one thread.
 
-pub(crate) use alloc::sync::Arc;
+pub use alloc::sync::Arc;
 
 #[cfg(target_os = "none")]
-pub(crate) use spin::Mutex;
+pub use spin::Mutex;
 #[cfg(not(target_os = "none"))]
-pub(crate) use std::sync::Mutex;
+pub use std::sync::Mutex;
 
 /// What is behind the lock; what was left of it where somebody ended with it held.
 #[cfg(not(target_os = "none"))]
-pub(crate) fn lock<T>(held: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub fn lock<T>(held: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// What is behind the lock.
 #[cfg(target_os = "none")]
-pub(crate) fn lock<T>(held: &Mutex<T>) -> spin::MutexGuard<'_, T> {
+pub fn lock<T>(held: &Mutex<T>) -> spin::MutexGuard<'_, T> {
     held.lock()
 }

@@ -18,6 +18,7 @@ mod selftest;
 mod shell;
 mod write;
 
+pub use held::{Arc, Mutex, lock};
 pub use ninep::Credentials;
 pub use selftest::{Outcome, Report};
 pub use shell::{Event, LINES_MAX, Options, Shell};

@@ -7,7 +7,6 @@ use rt::prelude::*;
 #[derive(Debug)]
 pub(crate) enum Codec {
     Lines(Editor),
-    #[cfg_attr(target_os = "none", expect(dead_code, reason = "the image has no TCP console yet"))]
     Frames(Framer<LINE_MAX>),
 }
 

@@ -5,7 +5,7 @@ use crate::codec::Codec;
 use crate::peers::Peers;
 use crate::report::Report;
 use chan::unix;
-use console::{Answer, Editor, Framer};
+use console::{Editor, Framer};
 use manifest::{Listener, ListenerKind};
 use ninep::srv::Now;
 use rt::{Boot, BootError, Event, Host, Poll, Signals, Wish};
@@ -112,7 +112,7 @@ impl Loop {
     }
 
     fn deadline_ms(&self) -> Option<u64> {
-        let clients = self.clients.iter().flatten().filter_map(Client::deadline_ms).min();
+        let clients = self.clients.iter().flatten().filter_map(|client| client.talk.deadline_ms()).min();
         [clients, self.host.deadline_ms(), self.paused_until_ms].into_iter().flatten().min()
     }
 
@@ -124,8 +124,8 @@ impl Loop {
         }
         for slot in 0..self.clients.len() {
             let Some(client) = &mut self.clients[slot] else { continue };
-            if client.deadline_ms().is_some_and(|at| at <= now_ms) {
-                client.tick(now_ms);
+            if client.talk.deadline_ms().is_some_and(|at| at <= now_ms) {
+                client.talk.tick(now_ms);
                 self.advance(slot, now);
             }
         }
@@ -147,7 +147,7 @@ impl Loop {
             DOOR => {
                 let Some(Some(client)) = self.clients.get_mut(slot) else { return true };
                 if event.ready.read {
-                    client.door_readable(now_ms);
+                    client.door_readable(&self.door, now_ms);
                 }
                 self.advance(slot, now);
             }
@@ -202,8 +202,7 @@ impl Loop {
         let throttle = self.peers.throttle(name, now_ms).filter(|_| slot < self.clients_max);
         let Some(throttle) = throttle else {
             let mut line = Vec::new();
-            let answer = Answer::err("CONSOLE", "busy").with("detail", "too many consoles are open");
-            codec.encode(answer.as_str(), &mut line);
+            codec.encode(crate::busy().as_str(), &mut line);
             // Nothing is owed to one that is turned away.
             let _ = unix::write(&mut stream, &line);
             return;
@@ -224,11 +223,11 @@ impl Loop {
         let Some(Some(client)) = self.clients.get_mut(slot) else { return };
         let is_new = client.advance(&self.door, now_ms);
         let report = &mut self.host.engine.tree.state;
-        while let Some(event) = client.shell.event() {
-            report.event(&client.peer, &event, now);
+        while let Some(event) = client.talk.shell.event() {
+            report.event(&client.talk.peer, &event, now);
         }
         let (wish, door_wish) = client.wishes();
-        let mut is_over = client.is_over();
+        let mut is_over = client.talk.is_over();
         if let Some(door) = &client.door {
             let token = DOOR | slot as u64;
             let waits = match is_new {
@@ -244,8 +243,8 @@ impl Loop {
             is_over |= self.poll.modify(&client.stream, CLIENT | slot as u64, wish).is_err();
         }
         if is_over {
-            if client.shell.is_attached() {
-                report.event(&client.peer, &shell::Event::Detached, now);
+            if client.talk.shell.is_attached() {
+                report.event(&client.talk.peer, &shell::Event::Detached, now);
             }
             self.clients[slot] = None;
         }

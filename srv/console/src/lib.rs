@@ -12,11 +12,11 @@ mod client;
 mod codec;
 #[cfg(not(target_os = "none"))]
 mod io;
-#[cfg(not(target_os = "none"))]
 mod peers;
 mod report;
 #[cfg(target_os = "none")]
 mod sel4;
+mod talk;
 
 #[cfg(not(target_os = "none"))]
 pub use io::run;
@@ -24,3 +24,8 @@ pub use io::run;
 pub use sel4::run;
 
 rt::run!("consoled", run);
+
+/// What one is told that finds no room.
+fn busy() -> console::Answer {
+    console::Answer::err("CONSOLE", "busy").with("detail", "too many consoles are open")
+}

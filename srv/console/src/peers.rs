@@ -3,7 +3,7 @@
 use console::Throttle;
 use rt::HashMap;
 use rt::prelude::*;
-use std::sync::{Arc, Mutex};
+use shell::{Arc, Mutex, lock};
 
 /// Addresses that are remembered.
 const PEERS_MAX: usize = 4096;
@@ -21,10 +21,8 @@ impl Peers {
         }
         if self.throttles.len() >= PEERS_MAX {
             // One that has a connection is kept alive by it.
-            self.throttles.retain(|_, throttle| {
-                Arc::strong_count(throttle) > 1
-                    || throttle.lock().is_ok_and(|throttle| !throttle.is_idle(now_ms))
-            });
+            self.throttles
+                .retain(|_, throttle| Arc::strong_count(throttle) > 1 || !lock(throttle).is_idle(now_ms));
         }
         if self.throttles.len() >= PEERS_MAX {
             return None;

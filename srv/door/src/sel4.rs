@@ -191,10 +191,8 @@ impl Loop {
                 self.door.disconnect(slot);
             }
             if wire.is_open() {
-                let is_owner = wire.peer == CONSOLE;
-                let rules = Rules { local_queen: self.rules.local_queen && is_owner, ..self.rules.clone() };
-                let uid = is_owner.then_some(OWNER);
-                match self.door.accept(rules, wire.peer.into(), uid) {
+                let rules = Rules { local_queen: false, ..self.rules.clone() };
+                match self.door.accept(rules, wire.peer.into(), None) {
                     Ok(slot) => client.slot = Some(slot),
                     Err(_) => drop(wire.write(&Door::turn_away())),
                 }
@@ -218,8 +216,11 @@ impl Loop {
                 .collect();
             gone.into_iter().for_each(|slot| self.end(slot));
         }
+        // Whose streams they are is a matter of the channel.
+        let is_console = self.networks[network].peer == CONSOLE;
         while let Some((id, listener, peer)) = self.networks[network].opened() {
             let accepted = match self.beyond.rules(listener) {
+                _ if is_console => self.door.accept(self.rules.clone(), CONSOLE.into(), Some(OWNER)).ok(),
                 Some(rules) => self.door.accept(rules, peer.to_string(), None).ok(),
                 None => None,
             };

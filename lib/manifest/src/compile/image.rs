@@ -64,7 +64,7 @@ pub(crate) fn topology(manifest: &Manifest) -> String {
         let _ = writeln!(out, "channel {} trace ask\nchannel trace {} ask", server.name, server.name);
     }
     if has("console") {
-        let _ = writeln!(out, "channel root console lines\nchannel console door enter");
+        let _ = writeln!(out, "channel root console lines\nchannel console door many");
     }
     if has_network {
         let _ = writeln!(out, "channel root {NET} lines\ndevice {NET} {}", network.nic.word());

@@ -1,4 +1,5 @@
-//! The channel to the process that has the network: a stream for each of its clients.
+//! A channel of many streams: to the process that has the network, a stream for each of its clients; from the
+//! console to the door, a stream for each console.
 
 use chan::Moved;
 use chan::mux::{Broken, Listener, Peer};
@@ -7,6 +8,8 @@ use task::Many;
 
 /// This end of the channel, one conversation after the other.
 pub struct Network {
+    /// Who is at the other end.
+    pub peer: &'static str,
     streams: Streams<Many>,
     /// Its number among the process's channels.
     number: usize,
@@ -15,9 +18,16 @@ pub struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(number: usize, channel: task::Channel) -> Network {
+    /// The end that the other offers streams.
+    pub(crate) fn accepting(peer: &'static str, number: usize, channel: task::Channel) -> Network {
         let streams = Streams::new(Many::new(channel));
-        Network { streams, number, conversation: None, is_told: false }
+        Network { peer, streams, number, conversation: None, is_told: false }
+    }
+
+    /// The end that opens them.
+    pub(crate) fn opening(peer: &'static str, number: usize, channel: task::Channel) -> Network {
+        let streams = Streams::opener(Many::new(channel));
+        Network { peer, streams, number, conversation: None, is_told: false }
     }
 
     /// Takes what has come; says whether all streams from before are void.
@@ -33,6 +43,11 @@ impl Network {
             return has_changed | !self.holds(taken);
         }
         has_changed
+    }
+
+    /// Opens a stream, to be closed some time; nothing where the other end is away, or takes no more.
+    pub fn open(&mut self, listener: Listener, peer: Peer) -> Option<StreamId> {
+        if self.is_open() { self.streams.open(listener, peer) } else { None }
     }
 
     fn is_open(&self) -> bool {

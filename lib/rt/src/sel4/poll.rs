@@ -109,10 +109,16 @@ impl Poll {
         taken
     }
 
-    /// Takes the channels to the processes that have a network.
+    /// Takes the channels on which others open streams.
     pub fn take_networks(&mut self) -> Vec<Network> {
         let wires = self.take(Role::Many).into_iter();
-        wires.map(|wire| Network::new(wire.number, wire.channel)).collect()
+        wires.map(|wire| Network::accepting(wire.peer, wire.number, wire.channel)).collect()
+    }
+
+    /// Takes the channels on which this process opens streams.
+    pub fn take_offers(&mut self) -> Vec<Network> {
+        let wires = self.take(Role::Offer).into_iter();
+        wires.map(|wire| Network::opening(wire.peer, wire.number, wire.channel)).collect()
     }
 
     /// Sleeps until a channel has something, or the clock reaches `deadline_ms`.

@@ -56,8 +56,10 @@ pub enum Role {
     Enter = 4,
     /// Lines, with the root task or with init.
     Lines = 5,
-    /// Many clients' streams in frames (lib/chan's mux), at either end.
+    /// Many clients' streams in frames (lib/chan's mux), at the end that is offered them.
     Many = 6,
+    /// The same, at the end that opens them.
+    Offer = 7,
 }
 
 impl Role {
@@ -69,7 +71,7 @@ impl Role {
             "route" => [Self::Route, Self::Serve],
             "enter" => [Self::Enter, Self::Admit],
             "lines" => [Self::Lines, Self::Lines],
-            "many" => [Self::Many, Self::Many],
+            "many" => [Self::Offer, Self::Many],
             _ => return None,
         })
     }

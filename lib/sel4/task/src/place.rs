@@ -4,10 +4,12 @@
 pub const PAGE: u64 = 4096;
 /// Bytes of a large page, of which programs and their memory are made.
 pub const LARGE: u64 = 2 << 20;
-/// The program's code, and what it only reads: one large page.
+/// The program's code, and what it only reads.
 pub const TEXT: u64 = 0x40_0000;
+/// Most bytes of it.
+pub const TEXT_MAX: u64 = 2 * LARGE;
 /// What it writes: the stack, then its data, then the heap.
-pub const DATA: u64 = TEXT + LARGE;
+pub const DATA: u64 = TEXT + TEXT_MAX;
 /// Bytes of the stack, which grows down towards memory that cannot be written.
 pub const STACK_BYTES: u64 = 256 << 10;
 /// The stack's end, and the first address of data.
@@ -58,7 +60,7 @@ mod tests {
     #[test]
     fn nothing_lies_on_anything_else() {
         let mut ranges = vec![
-            (TEXT, TEXT + LARGE - 1),
+            (TEXT, TEXT + TEXT_MAX - 1),
             (DATA, DATA + DATA_MAX),
             (CONFIG, CONFIG + PAGE),
             (IPC_BUFFER, IPC_BUFFER + PAGE),
