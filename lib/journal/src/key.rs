@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     Checkpoint,
-    #[cfg(any(feature = "std", test))]
     Snapshot,
 }
 
@@ -19,7 +18,6 @@ impl Use {
     fn text(self) -> &'static [u8] {
         match self {
             Use::Checkpoint => b"cohesix journal checkpoint\0",
-            #[cfg(any(feature = "std", test))]
             Use::Snapshot => b"cohesix journal snapshot\0",
         }
     }

@@ -1,8 +1,7 @@
-//! The journal on a disk: segments of lines, appended in groups and made durable before anybody is
+//! The journal in files: segments of lines, appended in groups and made durable before anybody is
 //! told. Guarantees: what was committed is there after any crash; what failed to commit leaves nothing;
 //! damage is reported and never repaired. Single-threaded; reads no clock.
 
-mod disk;
 mod open;
 mod read;
 mod segment;
@@ -13,26 +12,24 @@ mod tests;
 use crate::key::{AuditKey, PublicKeys};
 use crate::record::{Entry, NotARecord};
 use crate::verify::{Fault, Head};
-pub use disk::{Disk, Real};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use files::{Fault as Trouble, Files};
 use read::{Checked, Reader};
 use segment::Segment;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
 
 /// Records from one checkpoint to the next, the latter counted.
 const CHECKPOINT_EVERY: u64 = 1024;
 /// Bytes that may wait for one commit.
 const GROUP_BYTES: usize = 4 << 20;
 
-/// Where the journal is, and how large it may become.
-#[derive(Debug, Clone)]
+/// How large the journal may become.
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Its directory.
-    pub dir: PathBuf,
     /// A segment that has so many bytes is closed.
     pub segment_bytes: u64,
     /// Beyond so many bytes the oldest segments that a snapshot covers are dropped; at twice as many
@@ -44,21 +41,22 @@ pub struct Options {
 #[derive(Debug)]
 pub struct StoreError {
     /// Which file.
-    pub path: PathBuf,
+    pub path: String,
     /// What the system said.
-    pub error: io::Error,
+    pub error: Trouble,
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.error)
+        write!(f, "{}: {}", self.path, self.error)
     }
 }
 
-impl std::error::Error for StoreError {}
+impl core::error::Error for StoreError {}
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
-    |error| StoreError { path: path.into(), error }
+fn at<D: Files>(disk: &D, name: &str) -> impl FnOnce(Trouble) -> StoreError {
+    let path = disk.show(name);
+    |error| StoreError { path, error }
 }
 
 /// What was found at the start.
@@ -108,8 +106,8 @@ impl Tip {
     }
 }
 
-/// A journal.
-pub struct Store<D: Disk = Real> {
+/// A journal, in the directory that `D` is.
+pub struct Store<D: Files> {
     disk: D,
     options: Options,
     key: AuditKey,
@@ -117,7 +115,7 @@ pub struct Store<D: Disk = Real> {
     health: Health,
     /// Oldest first; the last one grows.
     segments: VecDeque<Segment>,
-    active: File,
+    active: D::File,
     /// What is durable.
     tip: Tip,
     /// What is, with that which waits.
@@ -128,13 +126,13 @@ pub struct Store<D: Disk = Real> {
     /// Seqs that snapshots cover.
     snapshots: BTreeMap<u64, crate::Hash>,
     /// Says how far the journal was durable, if the disk has kept it: see [`Store::note`].
-    sidecar: Option<File>,
-    _lock: File,
-    reader: RefCell<Option<Reader>>,
+    sidecar: Option<D::File>,
+    _lock: Option<D::File>,
+    reader: RefCell<Option<Reader<D::File>>>,
     checked: RefCell<BTreeMap<u64, Checked>>,
 }
 
-impl<D: Disk> Store<D> {
+impl<D: Files> Store<D> {
     /// Whether it can be appended to.
     pub fn health(&self) -> &Health {
         &self.health
@@ -213,7 +211,7 @@ impl<D: Disk> Store<D> {
         self.write().map_err(|error| self.fail(&error))
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    fn write(&mut self) -> Result<(), Trouble> {
         let Some(segment) = self.segments.back_mut() else { return Ok(()) };
         self.disk.write(&self.active, &self.pending, segment.len)?;
         self.disk.sync(&self.active)?;
@@ -238,14 +236,14 @@ impl<D: Disk> Store<D> {
 
     /// The disk has refused: takes back what waits. The kernel may hold as clean what it could not
     /// write, so nothing in memory is believed until [`Store::heal`] has looked.
-    fn fail(&mut self, error: &io::Error) -> String {
+    fn fail(&mut self, error: &Trouble) -> String {
         self.staged = self.tip;
         self.pending.clear();
         self.pending_lens.clear();
         let Some(segment) = self.segments.back() else { return error.to_string() };
         // Where this fails too, heal does it; no read goes beyond what is durable.
         let _ = self.disk.truncate(&self.active, segment.len);
-        let what = format!("{}: {error}", segment.path.display());
+        let what = format!("{}: {error}", self.disk.show(&segment.name));
         self.health = Health::Trouble(what.clone());
         what
     }
@@ -263,13 +261,14 @@ impl<D: Disk> Store<D> {
         &self.health
     }
 
-    fn reopen(&mut self) -> io::Result<Option<Fault>> {
+    fn reopen(&mut self) -> Result<Option<Fault>, Trouble> {
         let Some(segment) = self.segments.back() else { return Ok(None) };
-        self.active = self.disk.open(&segment.path)?;
+        self.active = self.disk.open(&segment.name)?;
         self.disk.truncate(&self.active, segment.len)?;
         self.disk.sync(&self.active)?;
-        disk::forget_pages(&self.active);
-        Ok(match segment.check(&self.keys, File::open(&segment.path)?, &self.tip.head)? {
+        self.disk.forget(&self.active);
+        let file = self.disk.find(&segment.name)?;
+        Ok(match segment.check(&self.disk, &self.keys, &file, &self.tip.head)? {
             Ok(summary) if summary.head == self.tip.head => None,
             Ok(_) => Some(Fault::Edited { seq: self.tip.head.next - 1 }),
             Err(fault) => Some(fault),
@@ -282,18 +281,18 @@ impl<D: Disk> Store<D> {
     }
 
     /// Closes the segment with a checkpoint, and begins the next.
-    fn rotate(&mut self, now_ms: u64) -> io::Result<()> {
+    fn rotate(&mut self, now_ms: u64) -> Result<(), Trouble> {
         self.stage_checkpoint(now_ms);
         if !self.pending.is_empty() {
             self.write()?;
         }
         let base = self.end();
-        let segment = Segment::new(&self.options.dir, self.tip.head, base);
-        let file = self.disk.open(&segment.path)?;
+        let segment = Segment::new(self.tip.head, base);
+        let file = self.disk.open(&segment.name)?;
         // An earlier attempt may have left something.
         self.disk.truncate(&file, 0)?;
         self.disk.sync(&file)?;
-        self.disk.sync_dir(&self.options.dir)?;
+        self.disk.sync_dir("")?;
         self.active = file;
         self.segments.push_back(segment);
         Ok(())
@@ -305,7 +304,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Drops the oldest segments beyond `journal_bytes` that snapshots cover; says how many.
-    pub fn retain(&mut self) -> io::Result<usize> {
+    pub fn retain(&mut self) -> Result<usize, Trouble> {
         let mut dropped = 0;
         if matches!(self.health, Health::Broken(_)) || self.bytes() <= self.options.journal_bytes {
             return Ok(dropped);
@@ -316,15 +315,15 @@ impl<D: Disk> Store<D> {
             && self.snapshots.contains_key(&(oldest.next - 1))
         {
             // One by one: a gap among the names would be damage.
-            self.disk.sync_dir(&self.options.dir)?;
-            self.disk.remove(&oldest.path)?;
+            self.disk.sync_dir("")?;
+            self.disk.remove(&oldest.name)?;
             self.checked.borrow_mut().remove(&oldest.start.next);
             *self.reader.borrow_mut() = None;
             self.segments.pop_front();
             dropped += 1;
         }
         // A segment that comes back after a crash must find what it stands on.
-        self.disk.sync_dir(&self.options.dir)?;
+        self.disk.sync_dir("")?;
         self.drop_snapshots()?;
         Ok(dropped)
     }

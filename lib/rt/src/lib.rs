@@ -30,6 +30,9 @@ mod sel4;
 
 pub use error::BootError;
 
+/// Where a server keeps files: below the data directory.
+#[cfg(not(target_os = "none"))]
+pub use files::Real as Files;
 #[cfg(not(target_os = "none"))]
 pub use hosted::boot::Boot;
 #[cfg(not(target_os = "none"))]
@@ -55,6 +58,9 @@ pub use self::sel4::network::Network;
 pub use self::sel4::poll::{Poll, Wire};
 #[cfg(target_os = "none")]
 pub use self::sel4::serve::{complain, serve};
+/// Where a server keeps files: in memory that outlives the process.
+#[cfg(target_os = "none")]
+pub use files::Memory as Files;
 
 #[cfg(target_os = "none")]
 pub use ::task;

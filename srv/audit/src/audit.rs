@@ -1,13 +1,13 @@
 //! The journal's state: batches in, made durable together; replay and snapshots in between.
 
-use crate::Config;
 use crate::fold::{Folds, Part};
 use crate::replay::{Range, Replay};
 use crate::secrets::Secrets;
 use crate::snapshots::Snapshots;
 use crate::view::{Chain, Decisions, is_decision};
+use crate::{Config, Store};
 use core::cell::RefCell;
-use journal::{Entry, Fault, Health, Kind, Opened, PublicKeys, Real, Refused, Store, concealed, entries};
+use journal::{Entry, Fault, Health, Kind, Opened, PublicKeys, Refused, concealed, entries};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Now, Op, Request, Service, Token, Verdict};
 use rt::HashMap;
@@ -28,6 +28,7 @@ pub struct Audit {
     pub(crate) chain: Chain,
     pub(crate) decisions: Decisions,
     pub(crate) keys: PublicKeys,
+    pub(crate) segment_bytes: u64,
     folds: Folds,
     secrets: Secrets,
     fingerprint: String,
@@ -72,12 +73,13 @@ impl Audit {
                 decisions.push(record.seq, &line);
             }
         };
-        let (store, opened) = Store::open(Real, config.store, config.key, config.keys.clone(), look)
+        let (store, opened) = Store::open(config.files, config.store, config.key, config.keys.clone(), look)
             .map_err(|error| rt::BootError(error.to_string()))?;
         Ok(Audit {
             chain: Chain { store },
             decisions,
             keys: config.keys,
+            segment_bytes: config.store.segment_bytes,
             folds: config.folds,
             secrets: config.secrets,
             fingerprint: config.fingerprint,

@@ -2,16 +2,17 @@
 
 use crate::fold::Folds;
 use crate::secrets::Secrets;
+use files::Files as _;
 use journal::{AuditKey, PublicKeys};
 use rt::prelude::*;
 use rt::{Boot, BootError};
-use std::fs;
-use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// Everything that the journal is told at its start.
 pub struct Config {
-    /// Where it is, and how large it may become.
+    /// Where it is.
+    pub files: rt::Files,
+    /// How large it may become.
     pub store: journal::Options,
     /// The key that signs checkpoints.
     pub key: AuditKey,
@@ -40,10 +41,11 @@ impl Config {
         for (id, public) in &audit.keys {
             keys.add(public).map_err(|error| BootError(format!("audit.keys.{id}: {error}")))?;
         }
-        publish(boot.data.join("audit.pub"), &key)?;
+        let files = boot.files()?;
+        publish(&files, &key)?;
         Ok(Config {
+            files: files.below("journal").private(),
             store: journal::Options {
-                dir: boot.data.join("journal"),
                 segment_bytes: audit.segment_bytes,
                 journal_bytes: audit.journal_bytes,
             },
@@ -57,22 +59,31 @@ impl Config {
     }
 }
 
+/// Where the public keys are, and where they are written first.
+const PUBLISHED: &str = "audit.pub";
+const DRAFT: &str = "audit.pub.new";
+/// Bytes of them that are read.
+const PUBLISHED_MAX: u64 = 64 << 10;
 /// Earlier keys that are kept beside the one in use.
 const EARLIER_KEYS: usize = 15;
 
 /// Puts the public key first among those that have signed, where it is not yet.
-fn publish(path: PathBuf, key: &AuditKey) -> Result<(), BootError> {
+fn publish(files: &rt::Files, key: &AuditKey) -> Result<(), BootError> {
     let public = key.public_hex();
-    let there = fs::read_to_string(&path).unwrap_or_default();
+    let there = files.load(PUBLISHED, PUBLISHED_MAX).ok().and_then(|text| String::from_utf8(text).ok());
+    let there = there.unwrap_or_default();
     if there.lines().next() == Some(&public) {
         return Ok(());
     }
     let earlier = there.lines().filter(|line| *line != public).take(EARLIER_KEYS);
     let lines: Vec<&str> = [public.as_str()].into_iter().chain(earlier).collect();
-    let draft = path.with_extension("pub.new");
-    fs::write(&draft, lines.join("\n") + "\n")
-        .and_then(|()| fs::rename(&draft, &path))
-        .map_err(|error| BootError(format!("{}: {error}", path.display())))
+    let write = || {
+        let draft = files.open(DRAFT)?;
+        files.truncate(&draft, 0)?;
+        files.write(&draft, (lines.join("\n") + "\n").as_bytes(), 0)?;
+        files.rename(DRAFT, PUBLISHED)
+    };
+    write().map_err(|error| BootError(format!("{}: {error}", files.show(PUBLISHED))))
 }
 
 #[cfg(test)]
@@ -82,12 +93,12 @@ mod tests {
     #[test]
     fn earlier_keys_stay_published() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("audit.pub");
+        let files = rt::Files::new(dir.path());
         let [old, new] = ["11", "22"].map(|digits| AuditKey::from_hex(&digits.repeat(32)).unwrap());
         for key in [&old, &old, &new, &new] {
-            publish(path.clone(), key).unwrap();
+            publish(&files, key).unwrap();
         }
-        let text = fs::read_to_string(&path).unwrap();
+        let text = std::fs::read_to_string(dir.path().join("audit.pub")).unwrap();
         assert_eq!(text, format!("{}\n{}\n", new.public_hex(), old.public_hex()));
     }
 }

@@ -22,6 +22,11 @@ pub use audit::Audit;
 pub use config::Config;
 use ninep::srv::{Dir, File, Tree};
 
+rt::main!("audit", |boot| Ok(tree(Audit::open(Config::from_boot(boot)?)?)));
+
+/// The journal, where the machine keeps files.
+type Store = journal::Store<rt::Files>;
+
 /// The longest batch: what fits one write.
 const APPEND_MAX: usize = 8169;
 /// The longest line of `/replay/ctl`.

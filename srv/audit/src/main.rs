@@ -2,5 +2,5 @@
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
-    rt::serve("audit", |boot| Ok(auditfs::tree(auditfs::Audit::open(auditfs::Config::from_boot(boot)?)?)))
+    auditfs::main()
 }

@@ -1,9 +1,9 @@
 //! Replay: the recorded commands through fresh states, a slice at a time, every acknowledgement
 //! compared, and the states with the live ones.
 
+use crate::Store;
 use crate::fold::{Folds, Part, Shadow};
 use crate::snapshots::{begin, fold};
-use journal::Store;
 use ninep::refusal::{Refusal, Word};
 use rt::prelude::*;
 use serde::Deserialize;

@@ -4,10 +4,9 @@ use crate::audit::Audit;
 use journal::Verifier;
 use ninep::refusal::{Refusal, Word};
 use rt::prelude::*;
-use std::io;
 
-/// Bytes of records in one read of `from`.
-const FROM_BYTES: usize = 1 << 20;
+/// Bytes of records in one read of `from` at most.
+const FROM_MAX: u64 = 1 << 20;
 
 type Shown = Result<(), Refusal>;
 
@@ -17,7 +16,7 @@ pub(crate) fn line(out: &mut String, text: &str) -> Shown {
     Ok(())
 }
 
-fn unread(error: &io::Error) -> Refusal {
+fn unread(error: &files::Fault) -> Refusal {
     Refusal::new(Word::Busy, format!("the journal cannot be read: {error}"))
 }
 
@@ -73,7 +72,9 @@ pub(crate) fn from(audit: &Audit, seq: u64, out: &mut String) -> Shown {
         let detail = format!("{seq} found; the journal has {first}..{next}");
         return Err(Refusal::new(Word::Invalid, detail));
     }
-    let lines = store.from(seq, FROM_BYTES).map_err(|error| unread(&error))?;
+    // Who keeps small segments has little memory, and so has who asks.
+    let most = audit.segment_bytes.min(FROM_MAX);
+    let lines = store.from(seq, most as usize).map_err(|error| unread(&error))?;
     let mut verifier = Verifier::new(&audit.keys, None);
     let checked = verifier.feed(&lines).and_then(|()| verifier.finish(None).map_err(|(fault, _)| fault));
     match (checked, String::from_utf8(lines)) {

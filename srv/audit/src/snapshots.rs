@@ -1,8 +1,9 @@
 //! Snapshots in the background: closed segments folded in slices, so that the oldest may go.
 
+use crate::Store;
 use crate::audit::say;
 use crate::fold::{Folds, Shadow};
-use journal::{Record, Store};
+use journal::Record;
 use ninep::srv::Request;
 use rt::prelude::*;
 

@@ -14,7 +14,8 @@ fn config(dir: &Path) -> Config {
     let mut keys = PublicKeys::default();
     keys.add(&key.public_hex()).unwrap();
     Config {
-        store: Options { dir: dir.join("journal"), segment_bytes: 4000, journal_bytes: 16_000 },
+        files: rt::Files::new(dir).below("journal"),
+        store: Options { segment_bytes: 4000, journal_bytes: 16_000 },
         key,
         keys,
         decisions_bytes: 4096,

@@ -1,6 +1,7 @@
 //! The journal and its decisions as streams.
 
-use journal::{Kind, Store};
+use crate::Store;
+use journal::Kind;
 use ring::{Full, Lapped, Ring, Stream};
 
 /// The whole retained journal, by absolute byte.

@@ -3,13 +3,13 @@
 
 use crate::segment::Segment;
 use crate::store::{Fault, Place, Store, segment_name, segment_number};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::Rc;
 use artefact::refs::{self, Whole};
+use core::cell::{Cell, RefCell};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::Key;
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
-use std::rc::Rc;
+use rt::prelude::*;
 
 /// Bounds, from the manifest's `[telemetry]`.
 #[derive(Debug, Clone)]
@@ -137,9 +137,9 @@ fn quota(detail: String) -> Refusal {
 }
 
 impl Devices {
-    /// What is below `dir`, which is made if it is not there.
-    pub fn open(dir: &Path, config: Config) -> Result<Devices, Fault> {
-        let store = Store::open(dir)?;
+    /// Those of `files`.
+    pub fn open(files: rt::Files, config: Config) -> Result<Devices, Fault> {
+        let store = Store::open(files)?;
         let mut names = store.devices()?;
         names.retain(|name| is_device_name(name));
         names.sort();
@@ -412,7 +412,7 @@ impl Devices {
     /// Makes durable what was written; says what could not be.
     pub fn sync(&mut self) -> Vec<String> {
         let mut failures = Vec::new();
-        for key in std::mem::take(&mut self.dirty) {
+        for key in core::mem::take(&mut self.dirty) {
             // One that was evicted meanwhile needs none.
             let Ok(segment) = self.segment(key) else { continue };
             if let Err(fault) = segment.sync() {
@@ -490,7 +490,7 @@ mod tests {
     #[test]
     fn a_device_is_born_with_its_first_segment() {
         let dir = tempfile::tempdir().unwrap();
-        let mut devices = Devices::open(dir.path(), config()).unwrap();
+        let mut devices = Devices::open(rt::Files::new(dir.path()), config()).unwrap();
         let key = devices.find("dev-1").unwrap();
         assert_eq!(devices.latest(key), None);
         let mut seen = 0;
@@ -510,7 +510,7 @@ mod tests {
     #[test]
     fn bounds_are_quota_and_cost_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut devices = Devices::open(dir.path(), config()).unwrap();
+        let mut devices = Devices::open(rt::Files::new(dir.path()), config()).unwrap();
         new(&mut devices, "a", "text/plain").unwrap();
         new(&mut devices, "a", "text/plain").unwrap();
         let word = |refused: Result<String, Refusal>| refused.unwrap_err().word;
@@ -533,7 +533,8 @@ mod tests {
     #[test]
     fn the_oldest_segment_makes_room_where_it_may() {
         let dir = tempfile::tempdir().unwrap();
-        let mut devices = Devices::open(dir.path(), Config { evicts: true, ..config() }).unwrap();
+        let mut devices =
+            Devices::open(rt::Files::new(dir.path()), Config { evicts: true, ..config() }).unwrap();
         new(&mut devices, "a", "text/plain").unwrap();
         new(&mut devices, "a", "text/plain").unwrap();
         let key = devices.find("a").unwrap();
@@ -553,13 +554,13 @@ mod tests {
     fn the_next_life_goes_on_with_the_numbers() {
         let dir = tempfile::tempdir().unwrap();
         {
-            let mut devices = Devices::open(dir.path(), config()).unwrap();
+            let mut devices = Devices::open(rt::Files::new(dir.path()), config()).unwrap();
             new(&mut devices, "a", "text/plain").unwrap();
             let segment = devices.find_segment(devices.find("a").unwrap(), "seg-000001").unwrap();
             devices.append(segment, b"one\n").unwrap();
             assert!(devices.sync().is_empty() && !devices.is_dirty());
         }
-        let mut devices = Devices::open(dir.path(), config()).unwrap();
+        let mut devices = Devices::open(rt::Files::new(dir.path()), config()).unwrap();
         let key = devices.find("a").unwrap();
         let segment = devices.find_segment(key, "seg-000001").unwrap();
         assert_eq!(text(&mut devices, segment), "one\n");
@@ -569,7 +570,7 @@ mod tests {
     #[test]
     fn what_is_on_its_way_counts_and_is_made_once() {
         let dir = tempfile::tempdir().unwrap();
-        let mut devices = Devices::open(dir.path(), config()).unwrap();
+        let mut devices = Devices::open(rt::Files::new(dir.path()), config()).unwrap();
         assert_eq!(devices.may_have_new("a", "text/plain").unwrap(), 1);
         devices.expect_new("a");
         assert_eq!(devices.may_have_new("a", "text/plain").unwrap(), 2);
@@ -591,7 +592,7 @@ mod tests {
     #[test]
     fn names_that_are_walked_to_cost_a_bounded_table() {
         let dir = tempfile::tempdir().unwrap();
-        let devices = Devices::open(dir.path(), config()).unwrap();
+        let devices = Devices::open(rt::Files::new(dir.path()), config()).unwrap();
         let first = devices.find("d-0").unwrap();
         for i in 1..=100_000 {
             devices.find(&format!("d-{i}")).unwrap();

@@ -5,12 +5,13 @@ use crate::devices::Devices;
 use crate::ledger::ROOT;
 use crate::segment::Cursor;
 use crate::store::{Exported, Fault, Shelf, segment_number};
+use alloc::collections::{BTreeMap, VecDeque};
+use core::fmt::Write;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Blob, Call, Key};
+use rt::prelude::*;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write;
 
 /// What one step copies at most: others are not to wait for more.
 const STEP_BYTES: usize = 256 << 10;

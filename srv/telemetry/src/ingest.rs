@@ -1,9 +1,10 @@
 //! What has come in, and how fast it could be read: exact counts for ever, times of the last ten seconds.
 
+use alloc::collections::{BTreeMap, VecDeque};
+use core::fmt::Write;
 use ninep::srv::Now;
 use ring::{Ring, Stream};
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write;
+use rt::prelude::*;
 
 /// Seconds that the percentiles look back on.
 const WINDOW: usize = 10;

@@ -6,6 +6,7 @@ use crate::devices::{Devices, is_device_name};
 use crate::store::{segment_name, segment_number};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Entry, Key, Ledger, Mark, Now, Request, Staged, Token, Verdict, mark_of};
+use rt::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Where devices are in the hive, and the file of each that takes commands.

@@ -2,7 +2,10 @@
 //! Guarantees: a record acknowledged is in its segment's file, whole or not at all, and durable after a
 //! Tfsync or `sync_ms`; every bound refuses or evicts as the manifest says, and is counted; a segment
 //! that was acknowledged is in the journal. Does not read what records say, but for reference manifests.
+#![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
 
 mod devices;
 mod exports;
@@ -17,10 +20,22 @@ pub use ingest::{Counts, Ingest};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, File, Journal, Now, Op, Request, Service, Tree, Verdict};
 use ring::Stream;
+use rt::prelude::*;
 pub use segment::Segment;
 use serde::Deserialize;
-use std::path::Path;
 use store::{Exported, Shelf};
+
+rt::main!("telemetry", |boot| {
+    let files = boot.files()?;
+    let config = Config::from_manifest(&boot.manifest.telemetry);
+    let devices = Devices::open(files.below("telemetry"), config).map_err(rt::BootError)?;
+    let has = |name: &'static str| boot.manifest.server(name).map(|_| name);
+    let pending = boot.manifest.telemetry.pending as usize;
+    let journal = Journal { audit: has("audit"), policy: has("policy"), pending };
+    let job_bytes = boot.manifest.export.job_bytes;
+    let exports = Exports::open(files.below("exports"), job_bytes).map_err(rt::BootError)?;
+    Ok(tree(devices, exports, journal))
+});
 
 const CTL_LINE: usize = 512;
 /// The request for the list of export jobs.
@@ -34,9 +49,9 @@ const FAILED_MS: u64 = 10_000;
 pub struct Exports(exports::Exports);
 
 impl Exports {
-    /// What is below `dir`; a job takes at most `job_bytes` of payload.
-    pub fn open(dir: &Path, job_bytes: u64) -> Result<Exports, String> {
-        exports::Exports::open(Shelf::open(dir)?, job_bytes).map(Exports)
+    /// Those of `files`; a job takes at most `job_bytes` of payload.
+    pub fn open(files: rt::Files, job_bytes: u64) -> Result<Exports, String> {
+        exports::Exports::open(Shelf::open(files)?, job_bytes).map(Exports)
     }
 }
 
@@ -189,7 +204,7 @@ impl Service for Telemetry {
     }
 
     fn outbox(&mut self) -> Vec<Request> {
-        std::mem::take(&mut self.outbox)
+        core::mem::take(&mut self.outbox)
     }
 
     fn reply(&mut self, _: u64, answer: Result<Vec<u8>, Refusal>, now: Now) {

@@ -2,9 +2,10 @@
 //! when its bytes and then its index entry are written; what a crash has left half is cut off.
 
 use crate::store::{Fault, Part, Place, Store, segment_name};
+use alloc::rc::Rc;
 use ninep::srv::Key;
 use ring::{Full, Lapped, Stream};
-use std::rc::Rc;
+use rt::prelude::*;
 
 /// One index entry: length and check sum of a record, two bytes each, little-endian. The length's upper
 /// bit says that the record is of a reference manifest.
@@ -243,7 +244,7 @@ mod tests {
     }
 
     fn opened(dir: &Path) -> (Segment, u64) {
-        Segment::open(place(), 1, Rc::new(Store::open(dir).unwrap())).unwrap()
+        Segment::open(place(), 1, Rc::new(Store::open(rt::Files::new(dir)).unwrap())).unwrap()
     }
 
     fn part(dir: &Path, kind: &str) -> PathBuf {
@@ -258,7 +259,7 @@ mod tests {
     }
 
     fn filled(dir: &Path) -> Segment {
-        let store = Rc::new(Store::open(dir).unwrap());
+        let store = Rc::new(Store::open(rt::Files::new(dir)).unwrap());
         let mut segment = Segment::create(place(), 1, "text/plain", store).unwrap();
         for record in ["one\n", "two two\n", "three"] {
             segment.write(record.as_bytes()).unwrap();

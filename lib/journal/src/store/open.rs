@@ -1,22 +1,23 @@
 //! Finding what there is: the last whole, chained record; a torn tail, cut off and reported; damage,
 //! reported and left alone.
 
-use super::disk::Disk;
-use super::segment::{self, End, Segment};
-use super::{Health, Opened, Options, Store, StoreError, Tip, at};
+use super::segment::{self, Bytes, End, Segment};
+use super::{Health, Opened, Options, Store, StoreError, Tip, Trouble, at};
 use crate::hash::Hash;
 use crate::key::{AuditKey, PublicKeys};
 use crate::lines::Lines;
 use crate::record::Record;
 use crate::verify::{Fault, Head, Verifier};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use files::Files;
 
 const SIDECAR: &str = "head";
+/// Bytes of what is in it at most.
+const SIDECAR_MAX: u64 = 4096;
 
 /// The sidecar's line; always as long, so that it is overwritten whole, and with its own sha256, so that
 /// half of one and half of another is none.
@@ -40,28 +41,15 @@ struct Names {
     snapshots: Vec<u64>,
 }
 
-fn names(dir: &Path) -> io::Result<Names> {
+fn names<D: Files>(disk: &D) -> Result<Names, Trouble> {
     let mut names = Names { segments: Vec::new(), snapshots: Vec::new() };
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        names.segments.extend(segment::seq_of(name));
-        names.snapshots.extend(super::snapshot::seq_of(name));
+    for name in disk.names("")? {
+        names.segments.extend(segment::seq_of(&name));
+        names.snapshots.extend(super::snapshot::seq_of(&name));
     }
     names.segments.sort_unstable();
     names.snapshots.sort_unstable();
     Ok(names)
-}
-
-/// One store has the directory, as long as it holds what this returns.
-fn lock(dir: &Path) -> io::Result<fs::File> {
-    use rustix::fs::{FlockOperation, flock};
-    let file = fs::File::open(dir)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => io::Error::other("another hive has this journal open"),
-        error => error.into(),
-    })?;
-    Ok(file)
 }
 
 /// The reading of all segments.
@@ -72,8 +60,8 @@ struct Found {
     broken: Option<Fault>,
 }
 
-impl<D: Disk> Store<D> {
-    /// Opens the journal, or begins one. `look` sees every record that is served, in order.
+impl<D: Files> Store<D> {
+    /// Opens the journal in the directory that `disk` is, or begins one. `look` sees every record that is served, in order.
     pub fn open(
         disk: D,
         options: Options,
@@ -81,40 +69,39 @@ impl<D: Disk> Store<D> {
         keys: PublicKeys,
         mut look: impl FnMut(&Record<'_>, &[u8]),
     ) -> Result<(Store<D>, Opened), StoreError> {
-        let dir = &options.dir;
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
-        let lock = lock(dir).map_err(at(dir))?;
-        let Names { segments: firsts, snapshots } = names(dir).map_err(at(dir))?;
+        disk.make_dir("").map_err(at(&disk, ""))?;
+        let lock = disk.lock("").map_err(at(&disk, ""))?;
+        let Names { segments: firsts, snapshots } = names(&disk).map_err(at(&disk, ""))?;
         let covered: BTreeMap<u64, Hash> = snapshots
             .into_iter()
-            .filter_map(|seq| Some((seq, super::snapshot::read(dir, seq, &keys).ok()?.hash)))
+            .filter_map(|seq| Some((seq, super::snapshot::read(&disk, seq, &keys).ok()?.hash)))
             .collect();
-        let sidecar_path = dir.join(SIDECAR);
-        let was = fs::read_to_string(&sidecar_path).ok().and_then(|text| noted(&text));
+        let was =
+            disk.load(SIDECAR, SIDECAR_MAX).ok().and_then(|text| noted(core::str::from_utf8(&text).ok()?));
 
-        let mut found = read(dir, &firsts, &covered, was.as_ref(), &keys, &mut look)?;
+        let mut found = read(&disk, &firsts, &covered, was.as_ref(), &keys, &mut look)?;
         if found.segments.is_empty() && found.broken.is_none() {
-            let segment = Segment::new(dir, found.tip.head, 0);
-            disk.open(&segment.path).map_err(at(&segment.path))?;
-            disk.sync_dir(dir).map_err(at(dir))?;
+            let segment = Segment::new(found.tip.head, 0);
+            disk.open(&segment.name).map_err(at(&disk, &segment.name))?;
+            disk.sync_dir("").map_err(at(&disk, ""))?;
             found.segments.push_back(segment);
         }
-        let last = found.segments.back().map_or(dir, |segment| &segment.path);
+        let last = found.segments.back().map_or("", |segment| &segment.name);
         // Of a damaged journal nothing is opened for writing.
         let active = match found.broken {
-            Some(_) => fs::File::open(last).map_err(at(last))?,
-            None => disk.open(last).map_err(at(last))?,
+            Some(_) => disk.find(last).map_err(at(&disk, last))?,
+            None => disk.open(last).map_err(at(&disk, last))?,
         };
         if found.broken.is_none() && found.torn.is_some() {
             let len = found.segments.back().map_or(0, |segment| segment.len);
-            disk.truncate(&active, len).and_then(|()| disk.sync(&active)).map_err(at(last))?;
+            disk.truncate(&active, len).and_then(|()| disk.sync(&active)).map_err(at(&disk, last))?;
         }
         let opened = Opened {
             records: found.tip.head.next - found.segments.front().map_or(1, |segment| segment.start.next),
             torn: found.torn.filter(|_| found.broken.is_none()),
             broken: found.broken.clone(),
         };
-        let sidecar = if found.broken.is_none() { disk.open(&sidecar_path).ok() } else { None };
+        let sidecar = if found.broken.is_none() { disk.open(SIDECAR).ok() } else { None };
         let mut store = Store {
             disk,
             key,
@@ -139,14 +126,15 @@ impl<D: Disk> Store<D> {
 }
 
 /// What a segment's first record says of the line before.
-fn first_prev(path: &Path) -> Option<Hash> {
-    let mut lines = Lines::new(fs::File::open(path).ok()?);
+fn first_prev<D: Files>(disk: &D, name: &str) -> Option<Hash> {
+    let file = disk.find(name).ok()?;
+    let mut lines = Lines::new(Bytes::of(disk, &file, u64::MAX));
     let line = lines.next().ok()??;
     Some(Record::parse(line.bytes).ok()?.prev)
 }
 
-fn read(
-    dir: &Path,
+fn read<D: Files>(
+    disk: &D,
     firsts: &[u64],
     covered: &BTreeMap<u64, Hash>,
     was: Option<&Head>,
@@ -175,16 +163,16 @@ fn read(
             found.broken = Some(Fault::Missing { seq: next, found: *first });
             break;
         }
-        let mut segment = Segment::new(dir, found.tip.head, bytes);
-        let path = segment.path.clone();
+        let mut segment = Segment::new(found.tip.head, bytes);
+        let name = segment.name.clone();
         let (head, signed, end) = segment
-            .read(keys, &mut |record, line, head| {
+            .read(disk, keys, &mut |record, line, head| {
                 if was.is_some_and(|was| was.next == head.next) {
                     hash_then = Some(head.hash);
                 }
                 look(record, line);
             })
-            .map_err(at(&path))?;
+            .map_err(at(disk, &name))?;
         bytes += segment.len;
         found.tip = Tip { head, signed: found.tip.signed.max(signed) };
         found.segments.push_back(segment);
@@ -199,7 +187,7 @@ fn read(
             End::Broken { fault, last } => {
                 // Who knows what the last line was: the next segment, or the sidecar.
                 let vouched = match firsts.get(i + 1) {
-                    Some(next) => first_prev(&dir.join(segment::name(*next))),
+                    Some(next) => first_prev(disk, &segment::name(*next)),
                     None => was.filter(|was| was.next == head.next + 1).map(|was| was.hash),
                 };
                 found.broken = Some(match (last, vouched) {

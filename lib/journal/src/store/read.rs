@@ -1,20 +1,20 @@
 //! Reading: by byte for streams, by seq for folds, and all of it for verification.
 
-use super::disk::Disk;
-use super::segment::{Segment, Stamp};
-use super::{Health, Store};
+use super::segment::Segment;
+use super::{Health, Store, Trouble};
 use crate::verify::{Fault, Head, Summary};
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+use files::{Files, Kind, Stamp};
 
 /// Bytes read at once when a seq is looked for.
 const CHUNK: usize = 64 << 10;
 
 /// The file that was read last.
-pub(super) struct Reader {
+pub(super) struct Reader<F> {
     first: u64,
-    file: File,
+    file: F,
 }
 
 /// A segment that was verified, and has not changed since.
@@ -28,7 +28,7 @@ pub(super) struct Checked {
     checkpoints: u64,
 }
 
-impl<D: Disk> Store<D> {
+impl<D: Files> Store<D> {
     /// The place of the oldest byte that is retained, counted over the life of this store.
     pub fn base(&self) -> u64 {
         self.segments.front().map_or(0, |segment| segment.base)
@@ -40,27 +40,27 @@ impl<D: Disk> Store<D> {
     }
 
     /// Copies durable bytes from the place `at` on; 0 at the end, and before [`Store::base`].
-    pub fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
+    pub fn read_at(&self, at: u64, out: &mut [u8]) -> Result<usize, Trouble> {
         let i = self.segments.partition_point(|segment| segment.base <= at);
         let Some(segment) = i.checked_sub(1).and_then(|i| self.segments.get(i)) else { return Ok(0) };
         self.read_segment(segment, at - segment.base, out)
     }
 
-    fn read_segment(&self, segment: &Segment, at: u64, out: &mut [u8]) -> io::Result<usize> {
+    fn read_segment(&self, segment: &Segment, at: u64, out: &mut [u8]) -> Result<usize, Trouble> {
         let left = usize::try_from(segment.len.saturating_sub(at)).unwrap_or(usize::MAX);
         let out_len = out.len().min(left);
         let first = segment.start.next;
         let mut reader = self.reader.borrow_mut();
         let reader = match &mut *reader {
             Some(reader) if reader.first == first => reader,
-            other => other.insert(Reader { first, file: File::open(&segment.path)? }),
+            other => other.insert(Reader { first, file: self.disk.find(&segment.name)? }),
         };
-        reader.file.read_at(&mut out[..out_len], at)
+        self.disk.read(&reader.file, &mut out[..out_len], at)
     }
 
     /// Whole lines from the record `seq` on: at most `max` bytes, but one record at least; nothing at
     /// the end. A seq that is no longer retained gives none.
-    pub fn from(&self, seq: u64, max: usize) -> io::Result<Vec<u8>> {
+    pub fn from(&self, seq: u64, max: usize) -> Result<Vec<u8>, Trouble> {
         let mut out = Vec::new();
         if seq < self.first() || seq >= self.tip.head.next {
             return Ok(out);
@@ -98,15 +98,15 @@ impl<D: Disk> Store<D> {
         let whole = out.iter().rposition(|byte| *byte == b'\n').map_or(0, |i| i + 1);
         out.truncate(whole);
         if out.is_empty() {
-            let what = format!("{}: shorter than what was written", segment.path.display());
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+            let what = format!("{}: shorter than what was written", self.disk.show(&segment.name));
+            return Err(Trouble::new(what));
         }
         Ok(out)
     }
 
     /// Reads the retained chain again, all that has changed on the disk since it was last read, and
     /// checks it against what was committed.
-    pub fn verify(&self) -> io::Result<Result<Summary, Fault>> {
+    pub fn verify(&self) -> Result<Result<Summary, Fault>, Trouble> {
         if let Health::Broken(fault) = &self.health {
             return Ok(Err(fault.clone()));
         }
@@ -133,31 +133,31 @@ impl<D: Disk> Store<D> {
         Ok(Ok(all))
     }
 
-    fn check(&self, segment: &Segment, end: &Head) -> io::Result<Result<Checked, Fault>> {
-        let file = match File::open(&segment.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    fn check(&self, segment: &Segment, end: &Head) -> Result<Result<Checked, Fault>, Trouble> {
+        let file = match self.disk.find(&segment.name) {
+            Err(error) if error.kind == Kind::NotFound => {
                 return Ok(Err(Fault::Missing { seq: segment.start.next, found: segment.next }));
             }
             other => other?,
         };
-        let meta = file.metadata()?;
+        let (stamp, is_settled) = self.disk.stamp(&file)?;
         let known = self.checked.borrow().get(&segment.start.next).copied();
-        if let Some(known) = known.filter(|known| known.stamp == Stamp::of(&meta)) {
+        if let Some(known) = known.filter(|known| known.stamp == stamp) {
             return Ok(Ok(known));
         }
-        let summary = match segment.check(&self.keys, file, end)? {
+        let summary = match segment.check(&self.disk, &self.keys, &file, end)? {
             Ok(summary) => summary,
             Err(fault) => return Ok(Err(fault)),
         };
         let checked = Checked {
-            stamp: Stamp::of(&meta),
+            stamp,
             start: segment.start,
             head: summary.head,
             records: summary.records,
             signed: summary.signed,
             checkpoints: summary.checkpoints,
         };
-        if Stamp::settled(&meta).is_some() {
+        if is_settled {
             self.checked.borrow_mut().insert(segment.start.next, checked);
         }
         Ok(Ok(checked))

@@ -1,20 +1,16 @@
 //! One file of the journal: records from its first seq on, and where they are in it.
 
 use crate::PublicKeys;
-use crate::lines::Lines;
+use crate::lines::{Lines, Source};
 use crate::record::Record;
 use crate::verify::{Fault, Head, Summary, Verifier};
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use files::{Fault as Trouble, Files};
 
 /// Of so many records the place of one is kept.
 const STEP: u64 = 64;
-/// A file changed so shortly before it was read may change again without a new time: the clock of
-/// file systems is coarse.
-const COARSE_NS: i128 = 50_000_000;
 
 /// The name of the segment whose first record is `seq`.
 pub(super) fn name(seq: u64) -> String {
@@ -27,29 +23,33 @@ pub(super) fn seq_of(name: &str) -> Option<u64> {
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
-/// What the file system says of a file; as long as it says the same, the file is the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp(u64, u64, i64, i64, i64, i64);
+/// The first bytes of a file, in order.
+pub(super) struct Bytes<'f, D: Files> {
+    disk: &'f D,
+    file: &'f D::File,
+    at: u64,
+    end: u64,
+}
 
-impl Stamp {
-    pub(super) fn of(meta: &Metadata) -> Stamp {
-        let (m, m_ns, c, c_ns) = (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
-        Stamp(meta.ino(), meta.size(), m, m_ns, c, c_ns)
+impl<'f, D: Files> Bytes<'f, D> {
+    pub(super) fn of(disk: &'f D, file: &'f D::File, end: u64) -> Self {
+        Bytes { disk, file, at: 0, end }
     }
+}
 
-    /// None where the file changed just now.
-    pub(super) fn settled(meta: &Metadata) -> Option<Stamp> {
-        let stamp = Stamp::of(meta);
-        let changed = i128::from(stamp.4) * 1_000_000_000 + i128::from(stamp.5);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i128);
-        (now - changed > COARSE_NS).then_some(stamp)
+impl<D: Files> Source for Bytes<'_, D> {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, Trouble> {
+        let room = out.len().min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
+        let n = self.disk.read(self.file, &mut out[..room], self.at)?;
+        self.at += n as u64;
+        Ok(n)
     }
 }
 
 /// A file and what is known of it.
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
-    pub(super) path: PathBuf,
+    pub(super) name: String,
     /// Where the chain stands before its first record.
     pub(super) start: Head,
     /// The next seq after its last record.
@@ -78,8 +78,8 @@ pub(super) enum End {
 }
 
 impl Segment {
-    pub(super) fn new(dir: &Path, start: Head, base: u64) -> Segment {
-        Segment { path: dir.join(name(start.next)), start, next: start.next, base, len: 0, index: Vec::new() }
+    pub(super) fn new(start: Head, base: u64) -> Segment {
+        Segment { name: name(start.next), start, next: start.next, base, len: 0, index: Vec::new() }
     }
 
     /// The next record is at `len` of the file, and has so many bytes.
@@ -100,12 +100,14 @@ impl Segment {
 
     /// Reads the file to its end and counts what is whole. `look` sees every record, its line, and
     /// where the chain stands after it.
-    pub(super) fn read(
+    pub(super) fn read<D: Files>(
         &mut self,
+        disk: &D,
         keys: &PublicKeys,
         look: &mut dyn FnMut(&Record<'_>, &[u8], &Head),
-    ) -> io::Result<(Head, u64, End)> {
-        let mut lines = Lines::new(File::open(&self.path)?);
+    ) -> Result<(Head, u64, End), Trouble> {
+        let file = disk.find(&self.name)?;
+        let mut lines = Lines::new(Bytes::of(disk, &file, u64::MAX));
         let mut verifier = Verifier::new(keys, Some(self.start));
         let outcome = loop {
             let Some(line) = lines.next()? else { break None };
@@ -141,13 +143,14 @@ impl Segment {
 
     /// Reads the durable part again.
     /// Its last line is `end`'s.
-    pub(super) fn check(
+    pub(super) fn check<D: Files>(
         &self,
+        disk: &D,
         keys: &PublicKeys,
-        file: File,
+        file: &D::File,
         end: &Head,
-    ) -> io::Result<Result<Summary, Fault>> {
-        let mut lines = Lines::new(file.take(self.len));
+    ) -> Result<Result<Summary, Fault>, Trouble> {
+        let mut lines = Lines::new(Bytes::of(disk, file, self.len));
         let mut verifier = Verifier::new(keys, Some(self.start));
         while let Some(line) = lines.next()? {
             let seq = verifier.summary().head.next;

@@ -1,15 +1,14 @@
 //! Snapshots: the state that later records stand on, in a file of its own, signed. The first line is
 //! the header, the second the state.
 
-use super::disk::Disk;
-use super::{Health, Store};
+use super::{Health, Store, Trouble};
 use crate::hash::Hash;
 use crate::key::{AuditKey, PublicKeys, Use};
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::{String, ToString};
+use files::Files;
 use serde::Deserialize;
-use std::borrow::Cow;
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
 
 /// The largest snapshot.
 const SNAPSHOT_MAX: u64 = 16 << 20;
@@ -59,11 +58,11 @@ fn text(key: &AuditKey, seq: u64, hash: &Hash, state: &str) -> String {
         + "\n"
 }
 
-/// Reads a snapshot of `dir`; one that is not vouched for is none.
-pub(super) fn read(dir: &Path, seq: u64, keys: &PublicKeys) -> io::Result<Snapshot> {
-    let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
-    let mut text = String::new();
-    fs::File::open(dir.join(name(seq)))?.take(SNAPSHOT_MAX + (1 << 10)).read_to_string(&mut text)?;
+/// Reads a snapshot; one that is not vouched for is none.
+pub(super) fn read<D: Files>(disk: &D, seq: u64, keys: &PublicKeys) -> Result<Snapshot, Trouble> {
+    let bad = |what: &str| Trouble::new(what);
+    let text = disk.load(&name(seq), SNAPSHOT_MAX + (1 << 10))?;
+    let text = String::from_utf8(text).map_err(|_| bad("no text"))?;
     let (header, state) = text.split_once('\n').ok_or(bad("no header"))?;
     let state = state.strip_suffix('\n').ok_or(bad("cut off"))?;
     let header: Header<'_> = serde_json::from_str(header).map_err(|error| bad(&error.to_string()))?;
@@ -77,7 +76,7 @@ pub(super) fn read(dir: &Path, seq: u64, keys: &PublicKeys) -> io::Result<Snapsh
     Ok(Snapshot { hash, state: state.into() })
 }
 
-impl<D: Disk> Store<D> {
+impl<D: Files> Store<D> {
     /// Ends of closed segments that no snapshot covers, oldest first: where one is wanted next.
     pub fn wants_snapshot(&self) -> Option<u64> {
         if self.health != Health::Whole {
@@ -90,26 +89,23 @@ impl<D: Disk> Store<D> {
 
     /// Keeps the state after the record `seq`, the last of a closed segment, one line; says whether there
     /// is such a segment. It is durable on return.
-    pub fn keep_snapshot(&mut self, seq: u64, state: &str) -> io::Result<bool> {
+    pub fn keep_snapshot(&mut self, seq: u64, state: &str) -> Result<bool, Trouble> {
         let Some(after) = self.segments.iter().find(|segment| segment.start.next == seq.wrapping_add(1))
         else {
             return Ok(false);
         };
         if state.len() as u64 > SNAPSHOT_MAX || state.contains('\n') {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a snapshot is one line of 16 MiB at most",
-            ));
+            return Err(Trouble::new("a snapshot is one line of 16 MiB at most"));
         }
         let hash = after.start.hash;
-        let path = self.options.dir.join(name(seq));
-        let draft = path.with_extension("new");
+        let path = name(seq);
+        let draft = format!("{path}.new");
         let file = self.disk.open(&draft)?;
         self.disk.truncate(&file, 0)?;
         self.disk.write(&file, text(&self.key, seq, &hash, state).as_bytes(), 0)?;
         self.disk.sync(&file)?;
         self.disk.rename(&draft, &path)?;
-        self.disk.sync_dir(&self.options.dir)?;
+        self.disk.sync_dir("")?;
         self.snapshots.insert(seq, hash);
         Ok(true)
     }
@@ -117,20 +113,17 @@ impl<D: Disk> Store<D> {
     /// The newest snapshot at or before `seq`: its seq and its state.
     pub fn snapshot(&self, seq: u64) -> Option<(u64, String)> {
         let known = self.snapshots.range(..=seq).rev();
-        known
-            .into_iter()
-            .find_map(|(seq, _)| Some((*seq, read(&self.options.dir, *seq, &self.keys).ok()?.state)))
+        known.into_iter().find_map(|(seq, _)| Some((*seq, read(&self.disk, *seq, &self.keys).ok()?.state)))
     }
 
     /// Snapshots that nothing stands on any more go, but never the newest.
-    pub(super) fn drop_snapshots(&mut self) -> io::Result<()> {
+    pub(super) fn drop_snapshots(&mut self) -> Result<(), Trouble> {
         let first = self.first();
         while self.snapshots.len() > 1
             && let Some((seq, _)) = self.snapshots.first_key_value()
             && seq + 1 < first
         {
-            let path: PathBuf = self.options.dir.join(name(*seq));
-            self.disk.remove(&path)?;
+            self.disk.remove(&name(*seq))?;
             self.snapshots.pop_first();
         }
         Ok(())

@@ -4,14 +4,16 @@ mod faults;
 
 use super::*;
 use crate::{Hash, Kind, Lines, Record, Verifier};
+use files::Real;
 use serde_json::value::RawValue;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 const SECRET: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
 
-fn options(dir: &Path) -> Options {
-    Options { dir: dir.into(), segment_bytes: 2000, journal_bytes: 8000 }
+fn options() -> Options {
+    Options { segment_bytes: 2000, journal_bytes: 8000 }
 }
 
 fn keys() -> (AuditKey, PublicKeys) {
@@ -21,7 +23,7 @@ fn keys() -> (AuditKey, PublicKeys) {
     (key, keys)
 }
 
-fn open_with<D: Disk>(disk: D, options: Options) -> (Store<D>, Opened, Vec<String>) {
+fn open_with<D: Files>(disk: D, options: Options) -> (Store<D>, Opened, Vec<String>) {
     let (key, keys) = keys();
     let mut acks = Vec::new();
     let look = |record: &Record<'_>, _: &[u8]| acks.push(record.entry.ack.to_string());
@@ -29,12 +31,12 @@ fn open_with<D: Disk>(disk: D, options: Options) -> (Store<D>, Opened, Vec<Strin
     (store, opened, acks)
 }
 
-fn open(dir: &Path) -> (Store, Opened, Vec<String>) {
-    open_with(Real, options(dir))
+fn open(dir: &Path) -> (Store<Real>, Opened, Vec<String>) {
+    open_with(Real::new(dir).private(), options())
 }
 
 /// A batch of records whose acknowledgements tell them apart.
-fn stage<D: Disk>(store: &mut Store<D>, acks: &[String]) -> Result<u64, Refused> {
+fn stage<D: Files>(store: &mut Store<D>, acks: &[String]) -> Result<u64, Refused> {
     let cmd = RawValue::from_string(r#"{"spawn":"heartbeat"}"#.into()).unwrap();
     let entry = |ack: &String| Entry {
         ts_ms: 5,
@@ -51,7 +53,7 @@ fn stage<D: Disk>(store: &mut Store<D>, acks: &[String]) -> Result<u64, Refused>
     store.stage(&batch, 6)
 }
 
-fn append<D: Disk>(store: &mut Store<D>, acks: &[&str]) -> Result<u64, String> {
+fn append<D: Files>(store: &mut Store<D>, acks: &[&str]) -> Result<u64, String> {
     let acks: Vec<String> = acks.iter().map(|ack| (*ack).to_owned()).collect();
     let seq = stage(store, &acks).map_err(|refused| format!("{refused:?}"))?;
     store.commit().map(|()| seq)
@@ -127,7 +129,7 @@ fn a_journal_has_one_writer() {
     let dir = tempfile::tempdir().unwrap();
     let (_store, ..) = open(dir.path());
     let (key, keys) = keys();
-    let error = Store::open(Real, options(dir.path()), key, keys, |_, _| {}).err().unwrap();
+    let error = Store::open(Real::new(dir.path()), options(), key, keys, |_, _| {}).err().unwrap();
     assert!(error.to_string().contains("another hive"));
 }
 
@@ -225,12 +227,12 @@ fn a_segment_that_is_gone_is_damage() {
     let middle = store.segments[2].clone();
     let head = store.head();
     drop(store);
-    let kept = fs::read(&middle.path).unwrap();
-    fs::remove_file(&middle.path).unwrap();
+    let kept = fs::read(dir.path().join(&middle.name)).unwrap();
+    fs::remove_file(dir.path().join(&middle.name)).unwrap();
     let (store, opened, _) = open(dir.path());
     assert_eq!(opened.broken, Some(Fault::Missing { seq: middle.start.next, found: middle.next }));
     drop(store);
-    fs::write(&middle.path, kept).unwrap();
+    fs::write(dir.path().join(&middle.name), kept).unwrap();
     let last = last_segment(dir.path());
     let first_of_last = segment::seq_of(last.file_name().unwrap().to_str().unwrap()).unwrap();
     fs::remove_file(last).unwrap();
@@ -303,8 +305,8 @@ fn a_bad_record_takes_its_batch_with_it_and_nothing_else() {
 #[test]
 fn a_checkpoint_comes_every_1024_records() {
     let dir = tempfile::tempdir().unwrap();
-    let large = Options { dir: dir.path().into(), segment_bytes: 1 << 30, journal_bytes: 1 << 31 };
-    let (mut store, ..) = open_with(Real, large);
+    let large = Options { segment_bytes: 1 << 30, journal_bytes: 1 << 31 };
+    let (mut store, ..) = open_with(Real::new(dir.path()), large);
     let batch: Vec<String> = (0..10).map(|i| i.to_string()).collect();
     for _ in 0..500 {
         stage(&mut store, &batch).unwrap();
@@ -329,8 +331,8 @@ fn a_checkpoint_comes_every_1024_records() {
 #[cfg_attr(debug_assertions, ignore = "a measure of optimised code")]
 fn a_hundred_thousand_records_are_recovered_within_a_second() {
     let dir = tempfile::tempdir().unwrap();
-    let large = Options { dir: dir.path().into(), segment_bytes: 4 << 20, journal_bytes: 1 << 31 };
-    let (mut store, ..) = open_with(Real, large.clone());
+    let large = Options { segment_bytes: 4 << 20, journal_bytes: 1 << 31 };
+    let (mut store, ..) = open_with(Real::new(dir.path()), large);
     let batch: Vec<String> = (0..1000).map(|i| format!("OK SPAWN id=worker-{i}")).collect();
     let began = std::time::Instant::now();
     for _ in 0..100 {
@@ -340,7 +342,7 @@ fn a_hundred_thousand_records_are_recovered_within_a_second() {
     println!("appended in {:?}", began.elapsed());
     drop(store);
     let began = std::time::Instant::now();
-    let (store, opened, _) = open_with(Real, large);
+    let (store, opened, _) = open_with(Real::new(dir.path()), large);
     println!("{} records, {} bytes recovered in {:?}", opened.records, store.bytes(), began.elapsed());
     assert!(began.elapsed().as_millis() < 1000 && opened.records > 100_000);
 }
@@ -351,8 +353,8 @@ fn a_hundred_thousand_records_are_recovered_within_a_second() {
 fn records_a_second() {
     for size in [1, 8, 28, 256] {
         let dir = tempfile::tempdir().unwrap();
-        let large = Options { dir: dir.path().into(), segment_bytes: 4 << 20, journal_bytes: 1 << 31 };
-        let (mut store, ..) = open_with(Real, large);
+        let large = Options { segment_bytes: 4 << 20, journal_bytes: 1 << 31 };
+        let (mut store, ..) = open_with(Real::new(dir.path()), large);
         let batch: Vec<String> = (0..size).map(|i| format!("OK SPAWN id=worker-{i}")).collect();
         let (began, mut records) = (std::time::Instant::now(), 0);
         while began.elapsed().as_millis() < 1000 {

@@ -69,6 +69,11 @@ impl Boot {
         }
     }
 
+    /// Where the server keeps files: below the data directory.
+    pub fn files(&self) -> Result<files::Real, BootError> {
+        Ok(files::Real::new(&self.data))
+    }
+
     /// Where a worker that is started finds the door.
     pub fn door(&self) -> String {
         format!("unix!{}", self.run.join("door").display())

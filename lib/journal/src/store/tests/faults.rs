@@ -24,14 +24,16 @@ struct Faulty {
     fails: Fails,
     synced: Rc<RefCell<HashMap<u64, u64>>>,
     fresh: Rc<RefCell<HashSet<PathBuf>>>,
+    real: Real,
 }
 
 impl Faulty {
-    fn at(n: i64, fails: Fails) -> Faulty {
-        Faulty { left: Rc::new(Cell::new(n)), fails, synced: Rc::default(), fresh: Rc::default() }
+    fn at(dir: &Path, fails: Fails) -> Faulty {
+        let left = Rc::new(Cell::new(i64::MAX));
+        Faulty { left, fails, synced: Rc::default(), fresh: Rc::default(), real: Real::new(dir) }
     }
 
-    fn count(&self) -> io::Result<()> {
+    fn count(&self) -> Result<(), Trouble> {
         let left = self.left.get();
         self.left.set(left - 1);
         let error = match self.fails {
@@ -40,55 +42,102 @@ impl Faulty {
             Fails::Dies if left <= 0 => rustix::io::Errno::IO,
             _ => return Ok(()),
         };
-        Err(error.into())
+        Err(std::io::Error::from(error).into())
     }
 }
 
-impl Disk for Faulty {
-    fn open(&self, path: &Path) -> io::Result<File> {
-        self.count()?;
-        if !path.exists() {
-            self.fresh.borrow_mut().insert(path.into());
-        }
-        Real.open(path)
+impl Files for Faulty {
+    type File = File;
+
+    fn show(&self, name: &str) -> String {
+        self.real.show(name)
     }
 
-    fn write(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    fn make_dir(&self, dir: &str) -> Result<(), Trouble> {
+        self.real.make_dir(dir)
+    }
+
+    fn lock(&self, dir: &str) -> Result<Option<File>, Trouble> {
+        self.real.lock(dir)
+    }
+
+    fn names(&self, dir: &str) -> Result<Vec<String>, Trouble> {
+        self.real.names(dir)
+    }
+
+    fn open(&self, name: &str) -> Result<File, Trouble> {
+        self.count()?;
+        if self.real.find(name).is_err() {
+            self.fresh.borrow_mut().insert(name.into());
+        }
+        self.real.open(name)
+    }
+
+    fn find(&self, name: &str) -> Result<File, Trouble> {
+        self.real.find(name)
+    }
+
+    fn len(&self, file: &File) -> Result<u64, Trouble> {
+        self.real.len(file)
+    }
+
+    fn stamp(&self, file: &File) -> Result<(files::Stamp, bool), Trouble> {
+        self.real.stamp(file)
+    }
+
+    fn read(&self, file: &File, out: &mut [u8], at: u64) -> Result<usize, Trouble> {
+        self.real.read(file, out, at)
+    }
+
+    fn write(&self, file: &File, bytes: &[u8], at: u64) -> Result<(), Trouble> {
         self.count().inspect_err(|_| {
             if self.fails != Fails::Dies || self.left.get() == -1 {
                 let n = if matches!(self.fails, Fails::Clean(_)) { 0 } else { bytes.len() / 2 };
                 file.write_all_at(&bytes[..n], at).unwrap();
             }
         })?;
-        Real.write(file, bytes, at)
+        self.real.write(file, bytes, at)
     }
 
-    fn sync(&self, file: &File) -> io::Result<()> {
+    fn sync(&self, file: &File) -> Result<(), Trouble> {
         self.count()?;
         let meta = file.metadata().unwrap();
         self.synced.borrow_mut().insert(meta.ino(), meta.size());
         Ok(())
     }
 
-    fn truncate(&self, file: &File, len: u64) -> io::Result<()> {
+    fn truncate(&self, file: &File, len: u64) -> Result<(), Trouble> {
         self.count()?;
-        Real.truncate(file, len)
+        self.real.truncate(file, len)
     }
 
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+    fn sync_dir(&self, _: &str) -> Result<(), Trouble> {
         self.count()?;
         self.fresh.borrow_mut().clear();
         Ok(())
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename(&self, from: &str, to: &str) -> Result<(), Trouble> {
         self.count()?;
-        Real.rename(from, to)
+        self.real.rename(from, to)
     }
 
-    fn remove(&self, path: &Path) -> io::Result<()> {
+    fn rename_dir(&self, from: &str, to: &str) -> Result<(), Trouble> {
+        self.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Trouble> {
         self.count()?;
-        Real.remove(path)
+        self.real.remove(name)
+    }
+
+    fn remove_dir(&self, dir: &str) -> Result<(), Trouble> {
+        self.count()?;
+        self.real.remove_dir(dir)
+    }
+
+    fn forget(&self, file: &File) {
+        self.real.forget(file);
     }
 }
 
@@ -120,8 +169,8 @@ fn a_disk_that_refuses_once_costs_its_own_batch_only() {
     for fails in [Fails::Clean(Errno::NOSPC), Fails::Clean(Errno::IO), Fails::Half] {
         for n in 0.. {
             let dir = tempfile::tempdir().unwrap();
-            let disk = Faulty::at(i64::MAX, fails);
-            let (mut store, ..) = open_with(disk.clone(), options(dir.path()));
+            let disk = Faulty::at(dir.path(), fails);
+            let (mut store, ..) = open_with(disk.clone(), options());
             disk.left.set(n);
             let (acked, refused) = script(&mut store, "x");
             let is_over = disk.left.get() >= 0;
@@ -149,8 +198,8 @@ fn a_crash_at_any_operation_loses_nothing_that_was_acknowledged() {
     for lost in 0..4 {
         for n in 0.. {
             let dir = tempfile::tempdir().unwrap();
-            let disk = Faulty::at(i64::MAX, Fails::Dies);
-            let (mut store, ..) = open_with(disk.clone(), options(dir.path()));
+            let disk = Faulty::at(dir.path(), Fails::Dies);
+            let (mut store, ..) = open_with(disk.clone(), options());
             disk.left.set(n);
             let (acked, _) = script(&mut store, "x");
             let is_over = disk.left.get() > 0;
@@ -161,7 +210,7 @@ fn a_crash_at_any_operation_loses_nothing_that_was_acknowledged() {
                 let synced = disk.synced.borrow().get(&meta.ino()).copied().unwrap_or(0);
                 let tail = meta.size().saturating_sub(synced);
                 let is_segment = path.extension().is_some_and(|extension| extension == "jsonl");
-                if lost > 0 && disk.fresh.borrow().contains(&path) {
+                if lost > 0 && disk.fresh.borrow().contains(Path::new(path.file_name().unwrap())) {
                     fs::remove_file(&path).unwrap();
                 } else if is_segment {
                     let file = open_rw(&path);
@@ -191,8 +240,8 @@ fn open_rw(path: &Path) -> File {
 #[test]
 fn a_full_disk_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Faulty::at(i64::MAX, Fails::Dies);
-    let (mut store, ..) = open_with(disk.clone(), options(dir.path()));
+    let disk = Faulty::at(dir.path(), Fails::Dies);
+    let (mut store, ..) = open_with(disk.clone(), options());
     append(&mut store, &["a"]).unwrap();
     disk.left.set(0);
     for _ in 0..5 {
@@ -209,8 +258,8 @@ fn a_full_disk_is_waited_for() {
 #[test]
 fn a_tail_that_changed_while_the_disk_refused_is_damage() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Faulty::at(i64::MAX, Fails::Clean(rustix::io::Errno::IO));
-    let (mut store, ..) = open_with(disk.clone(), options(dir.path()));
+    let disk = Faulty::at(dir.path(), Fails::Clean(rustix::io::Errno::IO));
+    let (mut store, ..) = open_with(disk.clone(), options());
     append(&mut store, &["a", "b"]).unwrap();
     disk.left.set(1);
     append(&mut store, &["c"]).unwrap_err();
@@ -219,4 +268,54 @@ fn a_tail_that_changed_while_the_disk_refused_is_damage() {
     file.write_all_at(b"X", 30).unwrap();
     assert!(matches!(store.heal(), Health::Broken(_)));
     assert!(append(&mut store, &["d"]).unwrap_err().contains("damaged"));
+}
+
+fn memory(kib: usize) -> &'static [std::sync::atomic::AtomicU64] {
+    Box::leak((0..kib * 128).map(|_| std::sync::atomic::AtomicU64::new(0)).collect())
+}
+
+#[test]
+fn a_journal_in_memory_goes_on_in_the_next_life() {
+    let words = memory(64);
+    let kept = || files::Memory::open(words).unwrap().below("journal");
+    let mut all = Vec::new();
+    for life in 0..4 {
+        let (mut store, opened, acks) = open_with(kept(), options());
+        assert_eq!((opened.torn, opened.broken), (None, None));
+        let there: Vec<String> = acks.into_iter().filter(|ack| ack != "OK CHECKPOINT").collect();
+        assert!(all.ends_with(&there) && there.is_empty() == (life == 0), "{there:?}");
+        for i in 0..30 {
+            let ack = format!("{life}.{i}");
+            append(&mut store, &[&ack]).unwrap();
+            all.push(ack);
+            if let Some(seq) = store.wants_snapshot() {
+                assert!(store.keep_snapshot(seq, "{}").unwrap());
+                store.retain().unwrap();
+            }
+        }
+        assert_eq!(store.verify().unwrap().unwrap().head, store.head());
+    }
+    assert!(open_with(kept(), options()).0.first() > 1, "the oldest have gone");
+}
+
+#[test]
+fn a_full_memory_refuses_and_keeps_what_it_took() {
+    let large = Options { segment_bytes: 1 << 20, journal_bytes: 1 << 20 };
+    let words = memory(24);
+    let (mut store, ..) = open_with(files::Memory::open(words).unwrap(), large);
+    let mut taken = Vec::new();
+    let refused = loop {
+        let ack = format!("{}", taken.len());
+        match append(&mut store, &[&ack]) {
+            Ok(_) => taken.push(ack),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(refused.contains("no space left"), "{refused}");
+    assert_eq!(store.heal(), &Health::Whole, "it is no damage");
+    assert!(append(&mut store, &["more"]).is_err() && !taken.is_empty());
+    store.heal();
+    assert_eq!(store.verify().unwrap().unwrap().records, taken.len() as u64);
+    drop(store);
+    assert_eq!(open_with(files::Memory::open(words).unwrap(), large).2, taken);
 }
