@@ -165,7 +165,7 @@ fn a_question_ahead_of_any_write_takes_nothing_and_is_no_news() {
             r#"{{"path":"{path}","role":"","subject":"","ticket":"","session":0,"take":true,"ahead":true}}"#
         )
     };
-    let line = ["/queen/ctl", TARGET, "/host/x/wipe"].map(|path| ahead(path)).join(",");
+    let line = ["/queen/ctl", TARGET, "/host/x/wipe"].map(ahead).join(",");
     let who = Who::from_uname("server:queen", 0);
     let call = Call { key: 0, who: &who, now: desk.now, token: Token::default() };
     let said = desk.policy.gate(&call, &format!("[{line}]"));
