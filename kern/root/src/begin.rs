@@ -5,6 +5,7 @@ use root_task::restart::Restarts;
 use root_task::topology::{CONSOLE, Entry, FILE, INIT, Kind, Link, NET, Topology};
 use task::Channel;
 use task::config::{ROOT, Text, Wire};
+use task::place::LARGE;
 
 use crate::output::{Output, say};
 use crate::process::{self, Process};
@@ -27,7 +28,12 @@ impl Pump {
     /// Makes every process and every channel that the topology names, and no others.
     pub(crate) fn build(&mut self) -> Result<(), Failed> {
         let topology = self.topology();
-        for kind in [Kind::Part, Kind::Server, Kind::Worker] {
+        const KINDS: [Kind; 3] = [Kind::Part, Kind::Server, Kind::Worker];
+        let all = KINDS.into_iter().flat_map(|kind| topology.processes(kind));
+        let data: u64 = all.map(|entry| process::data_bytes(&entry)).sum();
+        // And the page of their code.
+        self.store.ram.expect(data + LARGE);
+        for kind in KINDS {
             for entry in topology.processes(kind) {
                 self.make(&entry)?;
             }

@@ -7,6 +7,8 @@
 #[cfg(target_os = "none")]
 mod begin;
 #[cfg(target_os = "none")]
+mod cores;
+#[cfg(target_os = "none")]
 mod device;
 #[cfg(target_os = "none")]
 mod fault;

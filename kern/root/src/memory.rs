@@ -22,10 +22,10 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// Where an object of `2^bits` bytes would end, if it fits.
-    fn end_with(&self, bits: u8) -> Option<u64> {
+    /// Where the last of `count` objects of `2^bits` bytes would end, if they fit.
+    fn end_with(&self, bits: u8, count: u64) -> Option<u64> {
         let size = 1u64.checked_shl(bits.into())?;
-        let end = self.used.checked_next_multiple_of(size)?.checked_add(size)?;
+        let end = self.used.checked_next_multiple_of(size)?.checked_add(size.checked_mul(count)?)?;
         (end <= 1 << self.bits).then_some(end)
     }
 
@@ -86,13 +86,15 @@ impl Slots {
 #[derive(Debug, Clone, Default)]
 pub struct Untypeds {
     pieces: Vec<Piece, UNTYPEDS_MAX>,
+    /// Bytes that are still to be asked for, as far as is known.
+    expected: u64,
 }
 
 impl Untypeds {
     /// None yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { pieces: Vec::new() }
+        Self { pieces: Vec::new(), expected: 0 }
     }
 
     /// Adds an unused untyped; past [`UNTYPEDS_MAX`] it is left alone, which wastes it and harms nothing.
@@ -120,14 +122,37 @@ impl Untypeds {
         self.pieces.iter().map(|piece| 1 << piece.bits).sum()
     }
 
-    /// Uses `2^bits` bytes of the smallest untyped that has them; returns its slot.
+    /// Says how many bytes will be asked for from now on. The kernel clears an untyped whole when it is used
+    /// first, and that takes long: so new ones are chosen that are no larger than what is still to come.
+    pub fn expect(&mut self, bytes: u64) {
+        self.expected = bytes;
+    }
+
+    /// Uses `2^bits` bytes of an untyped; returns its slot.
     ///
     /// # Errors
-    /// If none has.
+    /// If none has them.
     pub fn take(&mut self, bits: u8) -> Result<u64, Spent> {
-        let fitting = self.pieces.iter_mut().filter_map(|piece| Some((piece.end_with(bits)?, piece)));
-        let (end, piece) = fitting.min_by_key(|(_, piece)| piece.bits).ok_or(Spent::Memory)?;
+        self.take_many(bits, 1)
+    }
+
+    /// Uses the bytes of `count` objects of `2^bits` bytes in one untyped; returns its slot.
+    ///
+    /// # Errors
+    /// If none has them.
+    pub fn take_many(&mut self, bits: u8, count: u64) -> Result<u64, Spent> {
+        let expected = self.expected;
+        let fitting = self.pieces.iter_mut().filter_map(|piece| Some((piece.end_with(bits, count)?, piece)));
+        // One in use before one that is not; of those, the largest that will be used up, else the smallest.
+        let (end, piece) = fitting
+            .min_by_key(|(_, piece)| {
+                let is_new = piece.used == 0;
+                let is_used_up = is_new && 1 << piece.bits <= expected;
+                (is_new, is_new && !is_used_up, if is_used_up { !piece.bits } else { piece.bits })
+            })
+            .ok_or(Spent::Memory)?;
         piece.used = end;
+        self.expected = expected.saturating_sub(count << bits);
         Ok(piece.slot)
     }
 
@@ -183,6 +208,17 @@ mod tests {
         assert_eq!(ram.take(4), Ok(11));
         assert_eq!(ram.take(20), Err(Spent::Memory));
         assert_eq!(ram.free(), (1 << 20) - 4096 + 2048 - 16);
+    }
+
+    #[test]
+    fn no_more_is_begun_than_will_be_used() {
+        let mut ram = Untypeds::new();
+        (20..=28).for_each(|bits| ram.add(bits.into(), 1 << bits, bits));
+        ram.expect(76 << 20);
+        let taken: Vec<u64> = (0..38).map(|_| ram.take(21).unwrap()).collect();
+        assert!(taken[..32].iter().all(|slot| *slot == 26) && taken[32..36].iter().all(|slot| *slot == 23));
+        assert!(taken[36..].iter().all(|slot| *slot == 22));
+        assert_eq!(ram.take_many(12, 300), Ok(21), "the smallest that holds them all");
     }
 
     #[test]

@@ -97,7 +97,6 @@ impl Process {
         let vspace = VSpace(store.make(object::ARM_V_SPACE, 0)?);
         let cnode = CNode(store.make(object::CAP_TABLE, slots::BITS)?);
         let core = entry.core % ends.cores;
-        let data_pages = (entry.memory_kib << 10).div_ceil(LARGE).saturating_sub(FIXED);
         let pages = program.text_pages();
         let page = text.map_or_else(|| store.make_many(object::ARM_LARGE_PAGE, pages), |text| Ok(text.0))?;
         let mut process = Self {
@@ -114,7 +113,7 @@ impl Process {
             tcb,
             cnode,
             vspace,
-            data_pages: data_pages.clamp(1, place::DATA_MAX / LARGE),
+            data_pages: data_pages(entry.memory_kib),
             wait,
         };
         vspace.assign()?;
@@ -150,7 +149,9 @@ impl Process {
             store.map(frame, VSpace::OWN, self.window(at), Rights::READ_WRITE, Memory::Data)?;
         }
         self.fill(place::TEXT);
-        self.text().try_for_each(|(frame, _)| Ok(frame.unify(0, LARGE)?))
+        // The kernel goes over it line by line, and nobody else gets in meanwhile.
+        let bytes = self.program.text_bytes();
+        self.text().try_for_each(|(frame, at)| Ok(frame.unify(0, LARGE.min(bytes - (at - place::TEXT)))?))
     }
 
     /// Maps its code, and makes the large pages that it may write, there and here.
@@ -189,9 +190,7 @@ impl Process {
     /// Whether what it writes has room, and a heap behind it.
     pub(crate) fn data_fits(program: &Program<'_>, memory_kib: u64) -> bool {
         const HEAP_MIN: u64 = 64 << 10;
-        let pages =
-            (memory_kib << 10).div_ceil(LARGE).saturating_sub(FIXED).clamp(1, place::DATA_MAX / LARGE);
-        program.end() + HEAP_MIN <= place::DATA + pages * LARGE
+        program.end() + HEAP_MIN <= place::DATA + data_pages(memory_kib) * LARGE
     }
 
     /// Its configuration, its report and its IPC buffer; returns the last one's frame.
@@ -252,7 +251,8 @@ impl Process {
         Ok(())
     }
 
-    /// Gives it one end of a channel: both rings, of which it writes `writes`, and the other end's bell.
+    /// Gives it one end of a channel: both rings, of which it writes `writes`, and the other end's bell. The
+    /// first end gets copies of the rings' capabilities, the other one the capabilities themselves.
     pub(crate) fn connect(
         &mut self,
         store: &mut Store,
@@ -267,9 +267,9 @@ impl Process {
         }
         for (ring, first) in rings.into_iter().enumerate() {
             for n in 0..place::RING_PAGES {
-                let copy = store.copy(first + n)?;
+                let frame = if writes == 0 { store.copy(first + n)? } else { first + n };
                 let at = place::ring(channel, ring == writes) + n * PAGE;
-                store.map(Frame(copy), self.vspace, at, Rights::READ_WRITE, Memory::Data)?;
+                store.map(Frame(frame), self.vspace, at, Rights::READ_WRITE, Memory::Data)?;
             }
         }
         const DEPTH: u8 = slots::BITS as u8;
@@ -359,13 +359,20 @@ impl Process {
     }
 }
 
+/// Bytes that are set aside for what a process writes.
+pub(crate) fn data_bytes(entry: &Entry<'_>) -> u64 {
+    data_pages(entry.memory_kib) * LARGE
+}
+
+/// Large pages that a process with so much memory may write.
+fn data_pages(memory_kib: u64) -> u64 {
+    (memory_kib << 10).div_ceil(LARGE).saturating_sub(FIXED).clamp(1, place::DATA_MAX / LARGE)
+}
+
 /// Makes the rings of a channel; returns the first frame of each.
 pub(crate) fn rings(store: &mut Store) -> Result<[u64; 2], Failed> {
-    let mut rings = [0; 2];
-    for first in &mut rings {
-        *first = store.make_many(object::ARM_SMALL_PAGE, place::RING_PAGES)?;
-    }
-    Ok(rings)
+    let first = store.make_many(object::ARM_SMALL_PAGE, 2 * place::RING_PAGES)?;
+    Ok([first, first + place::RING_PAGES])
 }
 
 /// Maps the root task's own end of its channel `number`, which reads what the other end writes.
@@ -374,8 +381,8 @@ pub(crate) fn own_end(store: &mut Store, number: u64, rings: [u64; 2]) -> Result
     let at = |ring: usize| CHANNELS + (2 * number + ring as u64) * RING_STRIDE;
     for (ring, first) in rings.into_iter().enumerate() {
         for page in 0..place::RING_PAGES {
-            let frame = Frame(first + page);
-            store.map(frame, VSpace::OWN, at(ring) + page * PAGE, Rights::READ_WRITE, Memory::Data)?;
+            let copy = Frame(store.copy(first + page)?);
+            store.map(copy, VSpace::OWN, at(ring) + page * PAGE, Rights::READ_WRITE, Memory::Data)?;
         }
     }
     // SAFETY: just mapped, zeroed, for good; a ring is made of atomics.

@@ -104,12 +104,17 @@ impl<'a> Program<'a> {
         if segments.iter().any(is_inside) { Ok(Self { entry, segments }) } else { Err(NotProgram::Place) }
     }
 
-    /// Large pages of its code, and of what it only reads.
+    /// Bytes of its code, and of what it only reads.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        let text = self.segments.iter().filter(|segment| segment.access != Access::Write);
+        text.map(|segment| segment.address + segment.size - TEXT).max().unwrap_or(0)
+    }
+
+    /// Large pages of them.
     #[must_use]
     pub fn text_pages(&self) -> u64 {
-        let text = self.segments.iter().filter(|segment| segment.access != Access::Write);
-        let end = text.map(|segment| segment.address + segment.size).max().unwrap_or(TEXT);
-        (end - TEXT).div_ceil(LARGE)
+        self.text_bytes().div_ceil(LARGE)
     }
 
     /// Where its heap may begin.
@@ -159,7 +164,7 @@ mod tests {
             elf(TEXT + 4, &[(TEXT, &[1; 8], 8, 5), (TEXT + 64, &[2; 8], 8, 4), (STACK_END, &data, 9001, 6)]);
         let program = Program::read(&file).unwrap();
         assert_eq!((program.entry, program.end()), (TEXT + 4, STACK_END + 9024));
-        assert_eq!(program.text_pages(), 1);
+        assert_eq!((program.text_bytes(), program.text_pages()), (72, 1));
         let access: Vec<Access> = program.segments.iter().map(|segment| segment.access).collect();
         assert_eq!(access, [Access::Run, Access::Read, Access::Write]);
         assert_eq!(program.segments[2].bytes, data);

@@ -14,6 +14,7 @@ use sel4::kernel::object;
 use sel4::{BootInfo, CNode, Endpoint, Irq, Message, Notification, Rights, Tcb};
 use task::Channel;
 
+use crate::cores::Cores;
 use crate::fault::Fault;
 use crate::output::{Output, say};
 use crate::process::{BADGE, BIT, Ends, Process, State};
@@ -28,6 +29,8 @@ pub(crate) const TICK_MS: u64 = 5;
 const SLEEP_MS: u64 = 1000;
 /// A process that neither sleeps nor comes round to it for so long will never do.
 const STUCK_MS: u64 = 10_000;
+/// A process that neither sleeps nor comes round to it for so long shares its core by the kernel's tick.
+const LONG_MS: u64 = 20;
 /// The physical timer's interrupt, private to each core.
 const TIMER_LINE: u64 = 30;
 /// The serial line's interrupt on QEMU's machine.
@@ -58,6 +61,7 @@ pub(crate) struct Pump {
     pub(crate) console: Relay,
     pub(crate) net: Relay,
     pub(crate) restart: Restart,
+    pub(crate) cores: Cores,
     pub(crate) ends: Ends,
     /// What other ends ring.
     pub(crate) bell: Notification,
@@ -78,7 +82,6 @@ impl Pump {
         let timer = claim(&mut store, notification, TIMER_LINE, TIMER)?;
         let serial = claim(&mut store, notification, SERIAL_LINE, SERIAL)?;
         let bell = badged(&mut store, notification, BELL)?;
-        let cores = boot.cores();
         // SAFETY: lib/sel4 builds only for kernels that export the timer; this is the only value made of it.
         let tick = Tick::start(unsafe { PhysicalTimer::new() }, TICK_MS);
         // The device tree holds the firmware's random bytes, where it has any.
@@ -87,6 +90,9 @@ impl Pump {
         let has_seed = tree.windows(8).any(|bytes| bytes == b"rng-seed");
         let mut shared = Shared::new(&mut store, &boot, tree)?;
         shared.stir(&tick.now_ms().to_le_bytes());
+        let count = boot.cores();
+        let cores = Cores::new(&mut store, count)?;
+        cores.tick(0);
         let restart = Topology::new(shared.bundle.file(root_task::topology::FILE).unwrap_or(&[])).restart();
         let mut pump = Self {
             boot,
@@ -99,7 +105,8 @@ impl Pump {
             console: Relay::default(),
             net: Relay::default(),
             restart,
-            ends: Ends { faults: endpoint, pump: notification, cores },
+            cores,
+            ends: Ends { faults: endpoint, pump: notification, cores: count },
             bell,
             has_seed,
             is_ready: false,
@@ -164,7 +171,7 @@ impl Pump {
         // From here on everybody says aloud for when he wants to be woken; who has said it before is read
         // below.
         lives.look_ms.store(u64::MAX, Ordering::SeqCst);
-        let mut next_ms = now_ms + SLEEP_MS;
+        let (mut next_ms, mut busy) = (now_ms + SLEEP_MS, 0);
         for number in 0..self.processes.len() {
             let process = &mut self.processes[number];
             match process.state {
@@ -189,10 +196,13 @@ impl Pump {
                     } else if now_ms - process.seen.1 > STUCK_MS {
                         say!(output, "fault {} cause=stuck", process.name);
                         self.ended(number, "stuck", output);
+                    } else if now_ms - process.seen.1 > LONG_MS {
+                        busy |= 1 << process.core;
                     }
                 }
             }
         }
+        self.cores.tick(busy);
         lives.look_ms.store(next_ms, Ordering::SeqCst);
         self.tick.sleep_until(next_ms);
     }

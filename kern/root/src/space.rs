@@ -73,22 +73,20 @@ impl Store {
 
     /// Makes one object; `size_bits` matters for CNodes and untypeds. Returns its slot.
     pub(crate) fn make(&mut self, kind: u64, size_bits: u64) -> Result<u64, Failed> {
-        let bits = sel4::object_bits(kind, size_bits);
-        let untyped = self.ram.take(u8::try_from(bits).map_err(|_| Spent::Memory)?)?;
-        let slot = self.slots.take(1)?;
-        Untyped(untyped).retype(kind, size_bits, CNode::OWN, slot, 1)?;
+        self.make_all(kind, size_bits, 1)
+    }
+
+    fn make_all(&mut self, kind: u64, size_bits: u64, count: u64) -> Result<u64, Failed> {
+        let bits = u8::try_from(sel4::object_bits(kind, size_bits)).map_err(|_| Spent::Memory)?;
+        let untyped = self.ram.take_many(bits, count)?;
+        let slot = self.slots.take(count)?;
+        Untyped(untyped).retype(kind, size_bits, CNode::OWN, slot, count)?;
         Ok(slot)
     }
 
-    /// Makes `count` objects in slots in a row; returns the first.
+    /// Makes `count` objects in slots in a row; returns the first. Asked at once, the kernel is entered once.
     pub(crate) fn make_many(&mut self, kind: u64, count: u64) -> Result<u64, Failed> {
-        let first = self.make(kind, 0)?;
-        for n in 1..count {
-            if self.make(kind, 0)? != first + n {
-                return Err(Spent::Slots.into());
-            }
-        }
-        Ok(first)
+        self.make_all(kind, 0, count)
     }
 
     /// Another capability of the same object.
