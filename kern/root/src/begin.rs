@@ -172,6 +172,9 @@ impl Pump {
         while (is_waited_for(&self.init) || is_waited_for(&self.net)) && self.now_ms() < last_ms {
             self.turn(output);
         }
+        // The boot is one core's: processes that start on several mostly wait for the kernel's lock, and emulated
+        // cores that wait burn the time of the one that has it.
+        self.processes.iter().try_for_each(Process::move_to_core)?;
         let boot_ms = self.now_ms();
         say!(output, "console ready boot_ms={boot_ms}");
         output.note(format_args!("boot_ms={boot_ms}"));

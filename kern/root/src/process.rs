@@ -126,7 +126,6 @@ impl Process {
         process.cspace(ends)?;
         tcb.configure(slots::FAULT, cnode, CNode::guard(slots::BITS), vspace, place::IPC_BUFFER, buffer)?;
         tcb.set_priority(PRIORITY)?;
-        tcb.set_affinity(core)?;
         process.configure(shared, entry);
         Ok(process)
     }
@@ -314,6 +313,11 @@ impl Process {
         shared.lives().started(self.number);
         let starts = self.restarts.recent();
         Ok(self.tcb.start(self.program.entry, place::STACK_END, [starts, 0])?)
+    }
+
+    /// Moves it to the core that it is to run on. Until then it is on the first one.
+    pub(crate) fn move_to_core(&self) -> Result<(), Failed> {
+        Ok(self.tcb.set_affinity(self.core)?)
     }
 
     /// Stops it.

@@ -197,7 +197,8 @@ impl Pump {
                         say!(output, "fault {} cause=stuck", process.name);
                         self.ended(number, "stuck", output);
                     } else if now_ms - process.seen.1 > LONG_MS {
-                        busy |= 1 << process.core;
+                        // Until the console is ready, all are on the first one.
+                        busy |= 1 << if self.is_ready { process.core } else { 0 };
                     }
                 }
             }
