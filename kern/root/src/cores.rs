@@ -1,6 +1,7 @@
 //! The kernel's tick, which wakes every core 500 times a second to see whether another thread's turn has come.
-//! It is stopped on cores where nobody runs for long: a core whose processes sleep then sleeps too, and an
-//! emulated one does not wait for the kernel's lock at each tick.
+//! It is stopped on cores that have no servers and workers, and, where all are on one core, on that one too as long
+//! as nobody runs for long: a core whose processes sleep then sleeps too, and an emulated one does not wait for the
+//! kernel's lock at each tick. Where they are on several, the tick is also what a core soon hears of another by.
 //!
 //! The kernel at EL1 ticks by the virtual timer. Where it was built to let user level at that timer, a thread
 //! on each core says to it what is wanted; elsewhere the tick goes on, and nothing is done here.
