@@ -2,10 +2,10 @@
 //! ends. Starts and signals processes; everything else goes in and out through the loop around it.
 
 mod close;
+mod files;
 mod journal;
 mod pool;
 mod service;
-mod show;
 mod workers;
 
 use crate::mounts;

@@ -4,7 +4,6 @@
 
 mod ask;
 mod completion;
-mod ctl;
 mod detach;
 mod init;
 mod key;

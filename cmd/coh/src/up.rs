@@ -5,7 +5,7 @@ use crate::lock::{self, Holder, Outcome};
 use crate::probe::{self, Probe};
 use crate::program::{self, Program};
 use crate::trouble::{Trouble, at};
-use crate::{ctl, key, leftovers, place};
+use crate::{key, leftovers, place};
 use manifest::{Additions, Compiled, Listener, ListenerKind, Manifest, Profile};
 use rt::{Boot, Host, Poll, Signals, Wish};
 use std::ffi::OsString;
@@ -240,7 +240,7 @@ fn live(boot: &Boot, init: Init) -> Result<(), Trouble> {
         for fd in signals.fds() {
             poll.add(fd, SIGNAL, Wish::Read)?;
         }
-        let mut host = Host::new(boot, ctl::tree(init), &poll)?;
+        let mut host = Host::new(boot, initfs::tree(init), &poll)?;
         let mut door: Option<Probe> = None;
         let mut events = Vec::new();
         loop {

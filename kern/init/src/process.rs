@@ -45,7 +45,7 @@ fn run() -> Result<(), BootError> {
         since_ms: task::wall_ms() - task::now_ms(),
         story: || String::from_utf8_lossy(&task::story().bytes().collect::<Vec<u8>>()).into_owned(),
     };
-    let tree = crate::tree(Init::new(hive, &names, named));
+    let tree = initfs::tree(Init::new(hive, &names, named));
     let host = Host::new(&boot, tree, &mut poll);
     let said = places.iter().map(|_| Vec::new()).collect();
     let mut it = Loop { poll, host, root, places, servers, heard: Vec::new(), out: Vec::new(), said };

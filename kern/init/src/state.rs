@@ -94,87 +94,6 @@ impl Init {
         }
     }
 
-    pub(crate) fn hive_line(&self) -> String {
-        let Hive { name, profile, manifest, since_ms, .. } = &self.hive;
-        let state = match self.is_ready {
-            false => "BOOTING",
-            true if self.servers.iter().all(|server| server.life.1) => "ONLINE",
-            true => "DEGRADED",
-        };
-        format!(
-            "hive name={name} pid=1 state={state} since_ms={since_ms} door=channel profile={profile} manifest={manifest}"
-        )
-    }
-
-    pub(crate) fn status(&self) -> impl Iterator<Item = String> {
-        self.servers.iter().enumerate().map(|(i, server)| {
-            let state = match (server.life.1, server.answers) {
-                (true, true) => "up",
-                (true, false) => "starting",
-                (false, _) => "waiting",
-            };
-            let (name, restarts) = (server.name, server.life.0.saturating_sub(1));
-            format!("{name} pid={} state={state} restarts={restarts}", i + 2)
-        })
-    }
-
-    pub(crate) fn workers(&self) -> impl Iterator<Item = String> {
-        let mut running: Vec<(usize, &Place, &Worker)> =
-            self.places.iter().enumerate().filter_map(|(i, p)| Some((i, p, p.worker.as_ref()?))).collect();
-        running.sort_by(|(_, _, a), (_, _, b)| (a.id.len(), &a.id).cmp(&(b.id.len(), &b.id)));
-        let first = self.servers.len() + 2;
-        running.into_iter().map(move |(i, place, worker)| {
-            let state = if worker.is_stopping { "stopping" } else { "running" };
-            format!("{} pid={} state={state} program={}", worker.id, first + i, place.program)
-        })
-    }
-
-    pub(crate) fn start_worker(&mut self, id: &str, program: &str, config: &str) -> Result<String, Refusal> {
-        let no = |word, detail: String| Err(Refusal::new(word, detail));
-        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if id.is_empty() || id.len() > 64 || !id.bytes().all(is_plain) {
-            return no(Word::Invalid, "a worker's id is 1..64 of [a-z0-9-]".into());
-        }
-        if !self.places.iter().any(|place| place.program == program) {
-            return no(Word::Invalid, format!("{program}: the image has no place for that program"));
-        }
-        if self.places.iter().any(|place| place.worker.as_ref().is_some_and(|worker| worker.id == id)) {
-            return no(Word::Busy, format!("{id} is running"));
-        }
-        let free = |place: &&mut Place| place.program == program && place.worker.is_none();
-        let Some(place) = self.places.iter_mut().find(free) else {
-            return no(Word::Quota, format!("every place for {program} is taken"));
-        };
-        // One line: what is inside strings has no newline, what is between them may.
-        let config = config.replace(['\n', '\r'], " ") + "\n";
-        place.worker = Some(Worker { id: id.into(), config: Some(config), is_stopping: false });
-        let name = place.name;
-        self.orders.push_back(Order::Start(name.into()));
-        self.note(&format!("worker={id} started place={name} program={program}"));
-        Ok(format!("worker={id} place={name}"))
-    }
-
-    pub(crate) fn stop_worker(&mut self, id: &str) -> Result<String, Refusal> {
-        let place = self.places.iter_mut().find_map(|place| {
-            let worker = place.worker.as_mut().filter(|worker| worker.id == id)?;
-            worker.is_stopping = true;
-            Some(place.name)
-        });
-        let name = place.ok_or_else(|| Refusal::new(Word::NotFound, format!("no process of worker {id}")))?;
-        self.orders.push_back(Order::Stop(name.into()));
-        Ok(format!("worker={id} place={name}"))
-    }
-
-    pub(crate) fn kill(&mut self, name: &str) -> Result<String, Refusal> {
-        let names: Vec<&str> = self.servers.iter().map(|server| server.name).collect();
-        if !names.contains(&name) {
-            let detail = format!("no server {name}; there are {}", names.join(" "));
-            return Err(Refusal::new(Word::NotFound, detail));
-        }
-        self.orders.push_back(Order::Kill(name.into()));
-        Ok(format!("server={name}"))
-    }
-
     /// What the root task is to do next.
     pub fn order(&mut self) -> Option<Order> {
         self.orders.pop_front()
@@ -252,6 +171,99 @@ impl Init {
     }
 }
 
+impl initfs::Init for Init {
+    fn hive(&self) -> String {
+        let Hive { name, profile, manifest, since_ms, .. } = &self.hive;
+        let state = match self.is_ready {
+            false => "BOOTING",
+            true if self.servers.iter().all(|server| server.life.1) => "ONLINE",
+            true => "DEGRADED",
+        };
+        format!(
+            "hive name={name} pid=1 state={state} since_ms={since_ms} door=channel profile={profile} manifest={manifest}"
+        )
+    }
+
+    fn story(&self) -> String {
+        (self.hive.story)()
+    }
+
+    fn servers(&self) -> impl Iterator<Item = String> {
+        self.servers.iter().enumerate().map(|(i, server)| {
+            let state = match (server.life.1, server.answers) {
+                (true, true) => "up",
+                (true, false) => "starting",
+                (false, _) => "waiting",
+            };
+            let (name, restarts) = (server.name, server.life.0.saturating_sub(1));
+            format!("{name} pid={} state={state} restarts={restarts}", i + 2)
+        })
+    }
+
+    fn workers(&self) -> impl Iterator<Item = String> {
+        let mut running: Vec<(usize, &Place, &Worker)> =
+            self.places.iter().enumerate().filter_map(|(i, p)| Some((i, p, p.worker.as_ref()?))).collect();
+        running.sort_by(|(_, _, a), (_, _, b)| (a.id.len(), &a.id).cmp(&(b.id.len(), &b.id)));
+        let first = self.servers.len() + 2;
+        running.into_iter().map(move |(i, place, worker)| {
+            let state = if worker.is_stopping { "stopping" } else { "running" };
+            format!("{} pid={} state={state} program={}", worker.id, first + i, place.program)
+        })
+    }
+
+    fn start_worker(&mut self, id: &str, program: &str, config: &str, _: Now) -> Result<String, Refusal> {
+        let no = |word, detail: String| Err(Refusal::new(word, detail));
+        if !self.places.iter().any(|place| place.program == program) {
+            return no(Word::Invalid, format!("{program}: the image has no place for that program"));
+        }
+        // Who asks again has not heard the answer: no two workers have one id.
+        let runs = |place: &&Place| place.worker.as_ref().is_some_and(|worker| worker.id == id);
+        if let Some(place) = self.places.iter().find(runs) {
+            return Ok(format!("worker={id} place={}", place.name));
+        }
+        let free = |place: &&mut Place| place.program == program && place.worker.is_none();
+        let Some(place) = self.places.iter_mut().find(free) else {
+            return no(Word::Quota, format!("every place for {program} is taken"));
+        };
+        // One line: what is inside strings has no newline, what is between them may.
+        let config = config.replace(['\n', '\r'], " ") + "\n";
+        place.worker = Some(Worker { id: id.into(), config: Some(config), is_stopping: false });
+        let name = place.name;
+        self.orders.push_back(Order::Start(name.into()));
+        self.note(&format!("worker={id} started place={name} program={program}"));
+        Ok(format!("worker={id} place={name}"))
+    }
+
+    fn stop_worker(&mut self, id: &str, _: Now) -> Result<String, Refusal> {
+        let place = self.places.iter_mut().find_map(|place| {
+            let worker = place.worker.as_mut().filter(|worker| worker.id == id)?;
+            worker.is_stopping = true;
+            Some(place.name)
+        });
+        let name = place.ok_or_else(|| Refusal::new(Word::NotFound, format!("no process of worker {id}")))?;
+        self.orders.push_back(Order::Stop(name.into()));
+        Ok(format!("worker={id} place={name}"))
+    }
+
+    fn kill(&mut self, name: &str, signal: &str, _: Now) -> Result<String, Refusal> {
+        if signal != "KILL" {
+            let detail = format!("{signal}: no such signal here; KILL is");
+            return Err(Refusal::new(Word::Invalid, detail));
+        }
+        let names: Vec<&str> = self.servers.iter().map(|server| server.name).collect();
+        if !names.contains(&name) {
+            let detail = format!("no server {name}; there are {}", names.join(" "));
+            return Err(Refusal::new(Word::NotFound, detail));
+        }
+        self.orders.push_back(Order::Kill(name.into()));
+        Ok(format!("server={name}"))
+    }
+
+    fn down(&mut self, _: Now) -> Result<String, Refusal> {
+        Err(Refusal::new(Word::Unsupported, "the hive of an image lives as long as its machine"))
+    }
+}
+
 impl Service for Init {
     fn tick(&mut self, now: Now) {
         self.now_ms = now.mono_ms;
@@ -304,6 +316,8 @@ impl Service for Init {
 
 #[cfg(test)]
 mod tests {
+    use initfs::Init as _;
+
     use super::*;
 
     fn init() -> Init {
@@ -337,27 +351,30 @@ mod tests {
         assert_eq!(init.order(), None);
         init.reply(LIFECYCLE, Ok(b"state=ONLINE\n".to_vec()), Now::default());
         assert_eq!(init.order(), Some(Order::Ready));
-        assert!(init.hive_line().contains("state=ONLINE"));
+        assert!(init.hive().contains("state=ONLINE"));
         init.lives("log", 1, false);
-        assert!(init.hive_line().contains("state=DEGRADED"));
-        assert_eq!(init.status().next().as_deref(), Some("log pid=2 state=waiting restarts=0"));
+        assert!(init.hive().contains("state=DEGRADED"));
+        assert_eq!(init.servers().next().as_deref(), Some("log pid=2 state=waiting restarts=0"));
     }
 
     #[test]
     fn a_worker_has_a_place_until_it_has_ended() {
-        let mut init = init();
-        let fields = init.start_worker("worker-1", "worker-heart", "{\n}").unwrap();
+        let (mut init, now) = (init(), Now::default());
+        let fields = init.start_worker("worker-1", "worker-heart", "{\n}", now).unwrap();
         assert_eq!(fields, "worker=worker-1 place=place-1");
         assert_eq!(init.order(), Some(Order::Start("place-1".into())));
         assert_eq!(init.config("place-1").as_deref(), Some("{ }\n"));
         assert_eq!(init.config("place-1"), None, "a ticket is handed over once");
         let word = |refused: Result<String, Refusal>| refused.unwrap_err().word;
-        assert_eq!(word(init.start_worker("worker-1", "worker-heart", "{}")), Word::Busy);
-        assert_eq!(word(init.start_worker("worker-2", "worker-heart", "{}")), Word::Quota);
-        assert_eq!(word(init.start_worker("worker-2", "worker-gpu", "{}")), Word::Invalid);
-        assert_eq!(word(init.start_worker("../x", "worker-heart", "{}")), Word::Invalid);
+        assert_eq!(
+            init.start_worker("worker-1", "worker-heart", "{}", now).unwrap(),
+            fields,
+            "who asks again"
+        );
+        assert_eq!(word(init.start_worker("worker-2", "worker-heart", "{}", now)), Word::Quota);
+        assert_eq!(word(init.start_worker("worker-2", "worker-gpu", "{}", now)), Word::Invalid);
         assert_eq!(init.workers().next().unwrap(), "worker-1 pid=4 state=running program=worker-heart");
-        init.stop_worker("worker-1").unwrap();
+        init.stop_worker("worker-1", now).unwrap();
         assert_eq!(init.order(), Some(Order::Stop("place-1".into())));
         init.outbox();
         init.told("ended place-1 stopped");
@@ -365,6 +382,6 @@ mod tests {
         let events = init.outbox();
         let Op::Write(event) = &events[1].op else { panic!("an event") };
         assert_eq!(event, b"{\"exited\":{\"worker\":\"worker-1\",\"status\":\"stopped\"}}\n");
-        assert_eq!(word(init.stop_worker("worker-1")), Word::NotFound);
+        assert_eq!(word(init.stop_worker("worker-1", now)), Word::NotFound);
     }
 }

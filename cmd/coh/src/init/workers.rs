@@ -7,7 +7,7 @@ use ninep::srv::Now;
 use rustix::process::Signal;
 
 impl Init {
-    pub(crate) fn start_worker(
+    pub(super) fn spawn(
         &mut self,
         id: &str,
         program: &str,
@@ -15,10 +15,6 @@ impl Init {
         now: Now,
     ) -> Result<String, Refusal> {
         let no = |word, detail: String| Err(Refusal::new(word, detail));
-        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if id.is_empty() || id.len() > 64 || !id.bytes().all(is_plain) {
-            return no(Word::Invalid, "a worker's id is 1..64 of [a-z0-9-]".into());
-        }
         if !self.plan.worker_programs.iter().any(|known| known == program) {
             return no(
                 Word::Invalid,
@@ -57,7 +53,7 @@ impl Init {
         Ok(fields)
     }
 
-    pub(crate) fn stop_worker(&mut self, id: &str, now: Now) -> Result<String, Refusal> {
+    pub(super) fn end(&mut self, id: &str, now: Now) -> Result<String, Refusal> {
         let worker = self
             .workers
             .get_mut(id)
@@ -73,13 +69,11 @@ impl Init {
         Ok(fields)
     }
 
-    pub(crate) fn kill(
-        &mut self,
-        name: &str,
-        word: &str,
-        signal: Signal,
-        _now: Now,
-    ) -> Result<String, Refusal> {
+    pub(super) fn signal(&mut self, name: &str, word: &str) -> Result<String, Refusal> {
+        let signal = program::signal_named(word).ok_or_else(|| {
+            let detail = format!("{word}: no such signal here; KILL TERM INT ABRT SEGV STOP CONT are");
+            Refusal::new(Word::Invalid, detail)
+        })?;
         let names: Vec<_> = self.kept.iter().map(|kept| kept.name).collect();
         let Some(kept) = self.kept.iter_mut().find(|kept| kept.name == name) else {
             let detail = format!("no server {name}; there are {}", names.join(" "));

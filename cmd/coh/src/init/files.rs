@@ -1,9 +1,11 @@
-//! What init's files say.
+//! What init's files say, and where its orders go.
 
 use super::{Init, Phase, Plan};
+use ninep::refusal::Refusal;
+use ninep::srv::Now;
 
-impl Init {
-    pub(crate) fn hive(&self) -> String {
+impl initfs::Init for Init {
+    fn hive(&self) -> String {
         let state = match self.phase {
             _ if self.is_booting() => "BOOTING",
             Phase::Running if self.kept.iter().any(|kept| kept.is_degraded) => "DEGRADED",
@@ -20,7 +22,7 @@ impl Init {
         )
     }
 
-    pub(crate) fn server_lines(&self) -> impl Iterator<Item = String> {
+    fn servers(&self) -> impl Iterator<Item = String> {
         self.kept.iter().map(|kept| {
             let pid = kept.state.pid().map_or("-".into(), |pid| pid.to_string());
             let degraded = if kept.is_degraded { " degraded=yes" } else { "" };
@@ -29,7 +31,7 @@ impl Init {
         })
     }
 
-    pub(crate) fn worker_lines(&self) -> impl Iterator<Item = String> {
+    fn workers(&self) -> impl Iterator<Item = String> {
         let mut workers: Vec<_> = self.workers.iter().collect();
         // worker-2 before worker-10.
         workers.sort_by_key(|(id, _)| id.len());
@@ -39,7 +41,24 @@ impl Init {
         })
     }
 
-    pub(crate) fn story(&self) -> &str {
-        &self.story
+    fn story(&self) -> String {
+        self.story.clone()
+    }
+
+    fn start_worker(&mut self, id: &str, program: &str, config: &str, now: Now) -> Result<String, Refusal> {
+        self.spawn(id, program, config, now)
+    }
+
+    fn stop_worker(&mut self, id: &str, now: Now) -> Result<String, Refusal> {
+        self.end(id, now)
+    }
+
+    fn kill(&mut self, server: &str, signal: &str, _: Now) -> Result<String, Refusal> {
+        self.signal(server, signal)
+    }
+
+    fn down(&mut self, now: Now) -> Result<String, Refusal> {
+        self.close("coh down", now);
+        Ok(String::new())
     }
 }
