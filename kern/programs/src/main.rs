@@ -12,7 +12,8 @@ task::process!(bare::main);
 #[cfg(target_os = "none")]
 mod bare {
     /// By the names that the manifest and the topology have for them.
-    const PROGRAMS: [(&str, fn() -> !); 11] = [
+    const PROGRAMS: [(&str, fn() -> !); 13] = [
+        ("auditfs", auditfs::main),
         ("consoled", consoled::main),
         ("init", init::main),
         ("logfs", logfs::main),
@@ -21,6 +22,7 @@ mod bare {
         ("policyfs", policyfs::main),
         ("procfs", procfs::main),
         ("queenfs", queenfs::main),
+        ("telemetryfs", telemetryfs::main),
         ("tracefs", tracefs::main),
         ("worker-heart", worker_heart::main),
         ("workerfs", workerfs::main),

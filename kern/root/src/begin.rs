@@ -38,6 +38,10 @@ impl Pump {
                 self.make(&entry)?;
             }
         }
+        for (name, kib) in topology.kept() {
+            let number = self.number(name)?;
+            self.processes[number].keep(&mut self.store, kib)?;
+        }
         topology.links().try_for_each(|link| self.connect(&link))?;
         self.give_devices(topology)
     }
@@ -58,7 +62,7 @@ impl Pump {
 
     fn number(&self, name: &str) -> Result<usize, Failed> {
         let at = self.processes.iter().position(|process| process.name == name);
-        at.ok_or(Failed::Process("a channel's end is no process"))
+        at.ok_or(Failed::Process("the topology speaks of a process that it does not name"))
     }
 
     fn connect(&mut self, link: &Link<'_>) -> Result<(), Failed> {
@@ -138,6 +142,7 @@ impl Pump {
             if let Err(why) = self.processes[number].stop(&self.shared) {
                 say!(output, "{}: {why}", self.processes[number].name);
             }
+            self.processes[number].forget();
         }
         for number in 0..self.processes.len() {
             let process = &mut self.processes[number];

@@ -5,6 +5,7 @@
 //! part|server|worker NAME PROGRAM MEMORY_KIB CORE SECRET|-
 //! channel NAME NAME ask|route|enter|lines|many
 //! device NAME virtio-net|virtio-blk|rtl8139
+//! keep NAME KIB
 //! ```
 
 use task::config::{Device, Role};
@@ -120,6 +121,11 @@ impl<'a> Topology<'a> {
         self.lines("device").filter_map(|mut words| Some((words.next()?, Device::of(words.next()?)?)))
     }
 
+    /// Who has memory that outlives him, and how many KiB.
+    pub fn kept(self) -> impl Iterator<Item = (&'a str, u64)> {
+        self.lines("keep").filter_map(|mut words| Some((words.next()?, words.next()?.parse().ok()?)))
+    }
+
     /// The bounds of restarts.
     #[must_use]
     pub fn restart(self) -> Restart {
@@ -144,7 +150,7 @@ mod tests {
 
     const TEXT: &[u8] = b"restart 50 1000 5 30\npart init init 4096 0 -\nserver log logfs 8192 1 -\n\
         server queen queenfs 16384 2 issuer.key\nworker worker-1 worker-heart 6144 3 -\nserver half logfs\n\
-        channel queen log ask\nchannel root init lines\nchannel log queen gossip\ndevice net rtl8139\ndevice log toaster\n";
+        channel queen log ask\nchannel root init lines\nchannel log queen gossip\ndevice net rtl8139\ndevice log toaster\nkeep queen 2048\nkeep log\n";
 
     #[test]
     fn processes_come_in_order_by_kind() {
@@ -168,6 +174,12 @@ mod tests {
     fn a_device_is_one_that_is_known() {
         let devices: Vec<_> = Topology::new(TEXT).devices().collect();
         assert_eq!(devices, [(NET, Device::Rtl8139)]);
+    }
+
+    #[test]
+    fn memory_is_kept_for_who_is_named() {
+        let kept: Vec<_> = Topology::new(TEXT).kept().collect();
+        assert_eq!(kept, [("queen", 2048)]);
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn root(pump: &mut Pump, verb: RootVerb, output: &mut Output) -> bool {
             print(output, &Answer::end());
         }
         RootVerb::Mem => {
-            let up = pump.processes.iter().map(|process| process.memory_kib());
+            let up = pump.processes.iter().map(|process| process.memory_kib() + process.keep_kib());
             let answer = answer
                 .with_number("total_kib", store.ram.total() >> 10)
                 .with_number("free_kib", store.ram.free() >> 10)
@@ -100,7 +100,11 @@ fn root(pump: &mut Pump, verb: RootVerb, output: &mut Output) -> bool {
                     |bytes: &core::sync::atomic::AtomicU64| bytes.load(Ordering::Relaxed).div_ceil(1024);
                 let (used, peak) = (kib(&report.heap_used), kib(&report.heap_peak));
                 let (name, all, heap) = (process.name, process.memory_kib(), process.heap_kib());
-                let _ = writeln!(output, "{name} kib={all} heap_kib={heap} used_kib={used} peak_kib={peak}");
+                let keep = process.keep_kib();
+                let _ = writeln!(
+                    output,
+                    "{name} kib={all} heap_kib={heap} used_kib={used} peak_kib={peak} keep_kib={keep}"
+                );
             }
             print(output, &Answer::end());
         }

@@ -116,6 +116,8 @@ pub struct Server {
     pub required: bool,
     /// What each process of it may take, KiB.
     pub memory_kib: u64,
+    /// What it keeps over all its processes where there is no disk, KiB.
+    pub keep_kib: u64,
     /// Cores it may run on; empty: any.
     pub affinity: Vec<u32>,
     /// How many processes share the work.

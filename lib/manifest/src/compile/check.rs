@@ -16,6 +16,10 @@ const WRITE_OVERHEAD: u32 = 23;
 const SESSION_KIB: u64 = 32;
 /// Ports that an image listens on at most.
 const PORTS_MAX: usize = 4;
+/// Servers that keep files.
+const KEEPERS: [&str; 2] = ["audit", "telemetry"];
+/// What a journal in memory needs beside its records: snapshots, and the tables of its files.
+const SNAPSHOTS_KIB: u64 = 512;
 /// What its network's process needs beside buffers.
 const NETWORK_KIB: u64 = 6 << 10;
 
@@ -31,6 +35,7 @@ pub(crate) fn check(manifest: &Manifest, lines: &Lines, problems: &mut Vec<Probl
     check.audit();
     check.console();
     check.network();
+    check.kept();
     check.resources();
     check.rules();
     if manifest.profile == Profile::Release {
@@ -87,16 +92,19 @@ impl Check<'_> {
 
     fn memory(&mut self) {
         let of = |name: &str| {
-            self.manifest
-                .server(name)
-                .map_or(0, |server| server.memory_kib.saturating_mul(server.count.into()))
+            self.manifest.server(name).map_or(0, |server| {
+                server.memory_kib.saturating_mul(server.count.into()).saturating_add(server.keep_kib)
+            })
         };
         let all: u64 =
             self.manifest.servers.iter().map(|server| of(&server.name)).fold(0, u64::saturating_add);
         let (log, worker, door) = (of("log"), of("worker"), of("door"));
         let (hive, rings) = (self.manifest.hive.memory_kib, &self.manifest.log);
         if all > hive {
-            self.wrong("hive.memory_kib", &format!("{hive} found; the servers' memory_kib add up to {all}"));
+            self.wrong(
+                "hive.memory_kib",
+                &format!("{hive} found; the servers' memory_kib and keep_kib add up to {all}"),
+            );
         }
         let streams = rings.ring_bytes.saturating_mul(rings.streams.len() as u64) >> 10;
         if self.manifest.server("log").is_some() && streams > log {
@@ -303,6 +311,33 @@ impl Check<'_> {
         if self.manifest.profile == Profile::Release && console.auth.is_none() {
             let what = "missing; profile release makes no token: file:PATH or env:NAME allowed";
             self.wrong("console.auth", what);
+        }
+    }
+
+    /// A hosted hive has a disk, an image memory in its place.
+    fn kept(&mut self) {
+        let is_hosted = self.manifest.target == Target::Hosted;
+        for server in &self.manifest.servers {
+            let key = format!("servers.{}.keep_kib", server.name);
+            let found = server.keep_kib;
+            let needs = KEEPERS.contains(&server.name.as_str()) && !is_hosted;
+            if !needs && found > 0 {
+                let what = format!(
+                    "{found} found; only audit and telemetry in an image keep files in memory: 0 allowed"
+                );
+                self.wrong(&key, &what);
+            } else if needs && found == 0 {
+                self.wrong(&key, "missing; an image has no disk, and the server's files need memory");
+            } else if needs && server.name == "audit" {
+                let audit = &self.manifest.audit;
+                let needed = ((2 * audit.journal_bytes + audit.segment_bytes) >> 10) + SNAPSHOTS_KIB;
+                if found < needed {
+                    let what = format!(
+                        "{found} found; {needed} needed for twice audit.journal_bytes, a segment and snapshots"
+                    );
+                    self.wrong(&key, &what);
+                }
+            }
         }
     }
 

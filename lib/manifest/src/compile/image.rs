@@ -35,6 +35,9 @@ pub(crate) fn topology(manifest: &Manifest) -> String {
         let secret = secret(manifest, &server.name);
         let (name, program, memory) = (&server.name, &server.program, server.memory_kib);
         let _ = writeln!(out, "server {name} {program} {memory} {core} {secret}");
+        if server.keep_kib > 0 {
+            let _ = writeln!(out, "keep {name} {}", server.keep_kib);
+        }
     }
     let workers = workers(manifest);
     for (n, program) in workers.iter().enumerate() {
@@ -50,7 +53,8 @@ pub(crate) fn topology(manifest: &Manifest) -> String {
     }
 
     let has = |name: &str| manifest.server(name).is_some();
-    for ((from, to), roots) in &channels(manifest) {
+    let channels = channels(manifest);
+    for ((from, to), roots) in &channels {
         // What the door asks for itself goes apart from what its clients ask.
         let for_clients = *from == "door" && roots.iter().any(|root| !is_internal(to, root));
         let own = *from != "door" || roots.iter().any(|root| is_internal(to, root));
@@ -61,7 +65,11 @@ pub(crate) fn topology(manifest: &Manifest) -> String {
     // Every server tells the trace what it does, and is told of what there is to tell.
     let traced = manifest.servers.iter().filter(|server| server.name != "trace" && has("trace"));
     for server in traced {
-        let _ = writeln!(out, "channel {} trace ask\nchannel trace {} ask", server.name, server.name);
+        let _ = writeln!(out, "channel {} trace ask", server.name);
+        // Whom it asks for itself it tells on the same channel.
+        if !channels.contains_key(&("trace", server.name.as_str())) {
+            let _ = writeln!(out, "channel trace {} ask", server.name);
+        }
     }
     if has("console") {
         let _ = writeln!(out, "channel root console lines\nchannel console door many");

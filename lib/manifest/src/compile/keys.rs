@@ -103,6 +103,7 @@ pub const KEYS: &[Key] = &[
     key("servers.NAME.enabled", A::Bool, Absent::Bool(true), "false: as if the section were not there"),
     key("servers.NAME.required", A::Bool, Absent::ByServer, "without it the hive is DEGRADED"),
     key("servers.NAME.memory_kib", A::Int(KIB, 16 * MIB), Absent::ByServer, "what each of its processes may take, KiB"),
+    key("servers.NAME.keep_kib", A::Int(0, 256 * KIB), Absent::Int(0), "memory for its files in an image, which has no disk: it outlives the process, not the machine, KiB"),
     key("servers.NAME.affinity", A::Cores, Absent::List(&[]), "the cores that it may run on; none: any"),
     key("servers.NAME.count", A::Int(1, 16), Absent::Int(1), "how many processes share the work; the door alone may have more than one, and they share its listeners (for worker see telemetry.worker_servers)"),
 

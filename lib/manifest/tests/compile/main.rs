@@ -5,6 +5,7 @@
 mod audit;
 mod binds;
 mod house;
+mod kept;
 mod network;
 mod output;
 mod values;

@@ -132,7 +132,7 @@ fn unknown_keys_are_refused_and_a_near_one_named() {
         ("msize", "msiz", "ninep.msiz: unknown key; did you mean msize?"),
         ("[ninep]", "[p9]", "p9: unknown key; schema, profile, target, hive, namespaces, roles, servers, listeners, ninep, tickets, log, telemetry, trace, audit, queen, lifecycle, lease, schedule, export, policy, workers, restart, console, network, client allowed"),
         ("[[listeners]]", "[[listener]]", "listener: unknown key; did you mean listeners?"),
-        ("[servers.log]", "[servers.log]\nx = 1", "servers.log.x: unknown key; enabled, required, memory_kib, affinity, count allowed"),
+        ("[servers.log]", "[servers.log]\nx = 1", "servers.log.x: unknown key; enabled, required, memory_kib, keep_kib, affinity, count allowed"),
         ("observer =", "operator =", "roles.operator: operator found; queen, worker-heartbeat, worker-gpu, worker-bus, worker-lora, observer allowed"),
         ("heartbeat = \"worker-heart\"", "heart = \"worker-heart\"", "workers.programs.heart: heart found; heartbeat, gpu, bus, lora allowed"),
         ("[servers.log]", "[servers.log]\n[servers.frob]", "servers.frob: frob found; log, proc, queen, worker, door, telemetry, trace, policy, audit, console, updates, gpu, host, bus, lora, spool, attest allowed"),

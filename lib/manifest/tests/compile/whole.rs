@@ -10,7 +10,7 @@ fn says(old: &str, new: &str) -> String {
 #[rustfmt::skip]
 fn memory_must_add_up() {
     for (old, new, what) in [
-        ("name = \"hive\"", "name = \"hive\"\nmemory_kib = 65536", "hive.memory_kib: 65536 found; the servers' memory_kib add up to 1011712"),
+        ("name = \"hive\"", "name = \"hive\"\nmemory_kib = 65536", "hive.memory_kib: 65536 found; the servers' memory_kib and keep_kib add up to 1011712"),
         ("ring_bytes = 1_048_576", "ring_bytes = 16_777_216", "log.ring_bytes: 16384 KiB for all streams found; servers.log has 8192 KiB"),
         ("budget_bytes = 67_108_864", "budget_bytes = 268_435_456", "telemetry.budget_bytes: 262144 KiB found; servers.worker has 131072 KiB"),
         ("budget_bytes = 67_108_864", "budget_bytes = 131_072", "telemetry.ring_bytes: 262144 found; telemetry.budget_bytes is 131072"),
@@ -47,10 +47,9 @@ fn shards_must_divide() {
     let house = house.edit("name = \"hive\"", "name = \"hive\"\nmemory_kib = 2097152");
     let manifest = house.compile().expect("it compiles").manifest;
     assert_eq!(manifest.server("worker").map(|server| server.count), Some(2));
-    assert_eq!(
-        house.edit("target = \"hosted\"", "target = \"qemu-virt\"").says(),
-        "sys/hive.toml:N: telemetry.worker_servers: 2 found; an image has one process of each server: 1 allowed"
-    );
+    let said = house.edit("target = \"hosted\"", "target = \"qemu-virt\"").says();
+    let wants = "telemetry.worker_servers: 2 found; an image has one process of each server: 1 allowed";
+    assert!(said.ends_with(wants), "{said}");
 }
 
 #[test]

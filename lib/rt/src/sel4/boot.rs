@@ -23,6 +23,12 @@ impl Boot {
         Ok(Boot { name, index: 0, manifest })
     }
 
+    /// Where the server keeps files: in the memory that it has over all its lives. Asked once.
+    pub fn files(&self) -> Result<files::Memory, BootError> {
+        let said = |fault| BootError(format!("servers.{}.keep_kib: {fault}", self.name));
+        files::Memory::open(task::kept()).map_err(said)
+    }
+
     /// Where a worker that is started finds the door: at the end of its channel.
     pub fn door(&self) -> String {
         "channel".into()

@@ -7,7 +7,7 @@ pub const NAME_MAX: usize = 24;
 /// Bytes of a secret at most: a key of 64 hex digits and a newline, with room.
 pub const SECRET_MAX: usize = 256;
 /// Tells a configuration page from other memory, and its version.
-pub const MAGIC: u64 = 0x0003_6b73_6174_6f63;
+pub const MAGIC: u64 = 0x0004_6b73_6174_6f63;
 /// The root task's own number.
 pub const ROOT: u32 = 63;
 
@@ -139,6 +139,8 @@ pub struct Config {
     pub manifest_bytes: u64,
     /// Where its heap begins, and where it ends.
     pub heap: [u64; 2],
+    /// Bytes of memory that it has over all its lives.
+    pub kept: u64,
     /// What nobody else knows: its randomness, another at each start.
     pub seed: [u8; 32],
     /// The name of its secret, and what that is.
@@ -166,6 +168,7 @@ impl Config {
             wires: [Wire { peer: Text::new(""), number: ROOT, role: Role::Lines }; CHANNELS_MAX],
             manifest_bytes: 0,
             heap: [0; 2],
+            kept: 0,
             device: Device::None,
             lines: 0,
             dma_bus: 0,

@@ -16,6 +16,10 @@ pub const STACK_BYTES: u64 = 256 << 10;
 pub const STACK_END: u64 = DATA + STACK_BYTES;
 /// Most bytes of what a process writes.
 pub const DATA_MAX: u64 = 256 << 20;
+/// What it writes and finds again in its next life.
+pub const KEEP: u64 = 0x2000_0000;
+/// Most bytes of it.
+pub const KEEP_MAX: u64 = 256 << 20;
 /// The configuration page, read only.
 pub const CONFIG: u64 = 0x5000_0000;
 /// The IPC buffer's page.
@@ -62,6 +66,7 @@ mod tests {
         let mut ranges = vec![
             (TEXT, TEXT + TEXT_MAX - 1),
             (DATA, DATA + DATA_MAX),
+            (KEEP, KEEP + KEEP_MAX),
             (CONFIG, CONFIG + PAGE),
             (IPC_BUFFER, IPC_BUFFER + PAGE),
             (REPORT, REPORT + PAGE),
@@ -82,6 +87,6 @@ mod tests {
         for pair in ranges.windows(2) {
             assert!(pair[0].1 < pair[1].0, "{pair:x?}");
         }
-        assert_eq!([TEXT, CHANNELS, PCI, DMA].map(|at| at % LARGE), [0; 4]);
+        assert_eq!([TEXT, KEEP, CHANNELS, PCI, DMA].map(|at| at % LARGE), [0; 5]);
     }
 }

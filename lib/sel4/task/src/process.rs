@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use sel4::{Notification, counter};
 
@@ -43,6 +43,15 @@ pub fn manifest() -> &'static [u8] {
     let bytes = config().manifest_bytes.min(place::MANIFEST_MAX) as usize;
     // SAFETY: the root task mapped as many pages as so many bytes take, read only, for good.
     unsafe { core::slice::from_raw_parts(place::MANIFEST as *const u8, bytes) }
+}
+
+/// The memory that the process has over all its lives, as the last one left it; zeros in the first.
+#[must_use]
+pub fn kept() -> &'static [AtomicU64] {
+    let words = (config().kept.min(place::KEEP_MAX) / 8) as usize;
+    // SAFETY: the root task mapped so many bytes there, writable, for good, and writes to them only while the
+    // process does not run; any bytes are atomics.
+    unsafe { core::slice::from_raw_parts(place::KEEP as *const AtomicU64, words) }
 }
 
 /// The boot log as far as it goes, in init.
