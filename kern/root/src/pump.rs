@@ -70,6 +70,8 @@ pub(crate) struct Pump {
     tick: Tick<PhysicalTimer>,
     timer: Irq,
     serial: Irq,
+    /// Says that more was typed than one turn takes.
+    typing: Notification,
     editor: Editor,
 }
 
@@ -82,6 +84,7 @@ impl Pump {
         let timer = claim(&mut store, notification, TIMER_LINE, TIMER)?;
         let serial = claim(&mut store, notification, SERIAL_LINE, SERIAL)?;
         let bell = badged(&mut store, notification, BELL)?;
+        let typing = badged(&mut store, notification, SERIAL)?;
         // SAFETY: lib/sel4 builds only for kernels that export the timer; this is the only value made of it.
         let tick = Tick::start(unsafe { PhysicalTimer::new() }, TICK_MS);
         // The device tree holds the firmware's random bytes, where it has any.
@@ -113,6 +116,7 @@ impl Pump {
             tick,
             timer,
             serial,
+            typing,
             editor: Editor::new(),
         };
         while pump.ticks == 0 {
@@ -233,9 +237,14 @@ impl Pump {
 
     /// Takes what was typed. What comes before the console is ready waits for it.
     pub(crate) fn read_line(&mut self, output: &mut Output) -> Result<(), Failed> {
-        self.typed(output);
+        let has_more = self.typed(output);
         output.acknowledge();
-        Ok(self.serial.acknowledge()?)
+        self.serial.acknowledge()?;
+        if has_more {
+            // What waits in the device rings no more: nothing new comes in while that is full.
+            self.typing.signal();
+        }
+        Ok(())
     }
 
     /// A process may have said that another has spoilt its channel.
@@ -314,9 +323,10 @@ impl Pump {
         self.processes.iter().filter(|process| process.state == State::Up).for_each(Process::wake);
     }
 
-    fn typed(&mut self, output: &mut Output) {
+    /// Serves what was typed; says whether there may be more.
+    fn typed(&mut self, output: &mut Output) -> bool {
         for _ in 0..BURST {
-            let Some(byte) = output.get() else { return };
+            let Some(byte) = output.get() else { return false };
             let is_line = self.editor.feed(byte);
             let _ = match byte {
                 b'\r' | b'\n' => output.write_str(if is_line { "\n" } else { "" }),
@@ -330,6 +340,7 @@ impl Pump {
                 verbs::serve(self, editor.line(), output);
             }
         }
+        true
     }
 }
 
