@@ -13,12 +13,16 @@ mod bare {
     use alloc::vec;
     use core::arch::asm;
 
+    use sel4::kernel::fault::VM_FAULT;
+    use sel4::{CNode, Rights};
     use task::{fail, place, slots};
 
     /// A capability slot that is empty.
     const NOTHING: u64 = 61;
     /// A system call that no kernel has.
     const STRAY: i64 = -1000;
+    /// What the root task tells the first process by.
+    const ANOTHERS: u64 = 1 << 62;
 
     pub(crate) fn main() -> ! {
         match task::starts() {
@@ -47,6 +51,16 @@ mod bare {
             4 => loop {
                 core::hint::spin_loop();
             },
+            // What the kernel would say of a fault: whose it is, the endpoint's badge says.
+            5 => drop(sel4::sys::call(slots::FAULT, VM_FAULT, &[place::TEXT, 0x1234, 0, 0])),
+            // A badge is put on where a capability is put, and none of its own is a table of them.
+            6 => {
+                let own = CNode(slots::WAIT);
+                let is_forged = [slots::WAIT, slots::notify(0), NOTHING].map(|table| {
+                    CNode(table).mint_from(NOTHING, 64, own, slots::FAULT, Rights::ALL, ANOTHERS).is_ok()
+                });
+                fail(format_args!("badges forged: {}", is_forged.iter().filter(|is| **is).count()))
+            }
             _ => {
                 let _all = vec![1u8; 64 << 20];
             }
