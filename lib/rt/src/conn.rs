@@ -30,8 +30,17 @@ impl<T: Stream> Conn<T> {
         Conn { stream, input: Vec::new() }
     }
 
-    /// Reads once, takes what has come, and sends what can be sent; None where the connection must end.
-    pub(crate) fn advance<S: Service>(
+    /// Takes what waits for room, and sends what can be sent; None where the connection must end.
+    pub(crate) fn advance<S: Service>(&mut self, engine: &mut Engine<S>, id: ConnId, now: Now) -> Option<()> {
+        if !self.input.is_empty() {
+            self.read(engine, id, &mut [], false, now)?;
+        }
+        self.send(engine, id).map(drop)
+    }
+
+    /// Reads once, and takes what has come; None where the connection must end. Replies that have found room wait
+    /// for those to come in the same turn.
+    pub(crate) fn read<S: Service>(
         &mut self,
         engine: &mut Engine<S>,
         id: ConnId,
@@ -64,8 +73,8 @@ impl<T: Stream> Conn<T> {
         Some(())
     }
 
-    /// Takes whole frames from `input` and sends the replies, as long as they find room; says how many
-    /// bytes it is done with, or None where the connection must end.
+    /// Takes whole frames from `input` as long as the replies find room; says how many bytes it is done with, or
+    /// None where the connection must end.
     fn take<S: Service>(
         &mut self,
         engine: &mut Engine<S>,
@@ -84,7 +93,6 @@ impl<T: Stream> Conn<T> {
                 n => used += n,
             }
         }
-        self.send(engine, id)?;
         Some(used)
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Link {
     out: Vec<u8>,
     /// Bytes that are still to go of a frame whose first ones are gone.
     begun: usize,
+    /// Is there more to be sent than the closing of files?
+    is_urgent: bool,
     /// Nothing that comes is ours before the answer to our first message.
     is_new: bool,
     roots: HashMap<&'static str, u32>,
@@ -71,6 +73,7 @@ impl Link {
             input,
             out,
             begun,
+            is_urgent: true,
             is_new: true,
             roots: HashMap::new(),
             files: HashMap::new(),
@@ -95,6 +98,7 @@ impl Link {
                 Moved::Ended => return false,
             }
         }
+        self.is_urgent = false;
         true
     }
 
@@ -138,7 +142,18 @@ impl Link {
         (calls.into_iter().filter_map(|call| call.line).collect(), waiting, rest)
     }
 
+    /// Does somebody wait for what is to be sent?
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.is_urgent
+    }
+
+    /// Lets what nobody waits for go with the next flush.
+    pub(crate) fn hurry(&mut self) {
+        self.is_urgent = true;
+    }
+
     fn send(&mut self, call: Option<usize>, msg: &Tmsg) {
+        self.is_urgent |= !matches!(msg, Tmsg::Clunk { .. });
         let tag = self.tags.insert(call) as u16;
         msg.encode(tag, &mut self.out);
         if let Some(call) = call {

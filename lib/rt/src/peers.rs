@@ -11,6 +11,8 @@ pub(crate) type Answer = (u64, Result<Vec<u8>, Refusal>);
 
 /// Log lines that wait for a log server that is away.
 const BACKLOG_BYTES: usize = 256 << 10;
+/// How long files of answered requests stay open for the next request to close them: closing wakes the peer.
+const CLOSE_MS: u64 = 20;
 /// How long to leave a log server alone that is not there.
 const RETRY_MS: u64 = 100;
 
@@ -38,6 +40,7 @@ struct Peer {
     backlog_bytes: usize,
     dropped: u64,
     retry_ms: Option<u64>,
+    close_ms: Option<u64>,
 }
 
 impl Peers {
@@ -90,6 +93,7 @@ impl Peers {
             backlog_bytes: 0,
             dropped: 0,
             retry_ms: None,
+            close_ms: None,
         });
         self.peers.len() - 1
     }
@@ -125,7 +129,7 @@ impl Peers {
 
     fn flush(&mut self, wires: &mut impl Wires, i: usize) -> Vec<Answer> {
         let Some(link) = &mut self.peers[i].link else { return Vec::new() };
-        if wires.flush(i, link) { Vec::new() } else { self.lose(wires, i) }
+        if !link.is_urgent() || wires.flush(i, link) { Vec::new() } else { self.lose(wires, i) }
     }
 
     /// The connection has ended: what was asked is Busy, whatever became of it over there. Log lines
@@ -141,7 +145,7 @@ impl Peers {
         waiting.into_iter().map(|id| (id, gone())).collect()
     }
 
-    /// Ends what has taken too long, and looks for a log that was away.
+    /// Ends what has taken too long, closes what is done with, and looks for a log that was away.
     pub(crate) fn tick(&mut self, wires: &mut impl Wires, now: Now) -> Vec<Answer> {
         let mut answers = Vec::new();
         for i in 0..self.peers.len() {
@@ -149,6 +153,9 @@ impl Peers {
                 && self.connect(wires, i, now, false)
             {
                 self.peers[i].catch_up(&self.me, now);
+                answers.extend(self.flush(wires, i));
+            }
+            if self.peers[i].closes(now) {
                 answers.extend(self.flush(wires, i));
             }
             let is_late = |link: &Link| link.deadline_ms().is_some_and(|at| at <= now.mono_ms);
@@ -162,11 +169,25 @@ impl Peers {
 
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         let calls = |peer: &Peer| peer.link.as_ref().and_then(Link::deadline_ms);
-        self.peers.iter().flat_map(|peer| [peer.retry_ms, calls(peer)]).flatten().min()
+        self.peers.iter().flat_map(|peer| [peer.retry_ms, peer.close_ms, calls(peer)]).flatten().min()
     }
 }
 
 impl Peer {
+    /// Is it time to send what nobody waits for?
+    fn closes(&mut self, now: Now) -> bool {
+        let Some(link) = self.link.as_mut().filter(|link| link.queued() > 0 && !link.is_urgent()) else {
+            self.close_ms = None;
+            return false;
+        };
+        self.close_ms.get_or_insert(now.mono_ms + CLOSE_MS);
+        let is_due = self.close_ms.take_if(|at| *at <= now.mono_ms).is_some();
+        if is_due {
+            link.hurry();
+        }
+        is_due
+    }
+
     /// Sends what was kept, as far as there is room, and says what was not kept.
     fn catch_up(&mut self, me: &str, now: Now) {
         let Some(link) = &mut self.link else { return };

@@ -97,6 +97,8 @@ pub struct Host<S: Service> {
     buffer: Vec<u8>,
     /// What is asked before anything else.
     first: Vec<Request>,
+    /// Connections from which something has come in this turn.
+    heard: Vec<ConnId>,
     /// When the listener is looked at again.
     accept_ms: Option<u64>,
 }
@@ -131,6 +133,7 @@ impl<S: Service> Host<S> {
             sockets,
             buffer: vec![0; READ_BYTES],
             first: is_traced.then(tracing::ask).into_iter().collect(),
+            heard: Vec::new(),
             accept_ms: None,
         })
     }
@@ -144,7 +147,7 @@ impl<S: Service> Host<S> {
     pub fn event(&mut self, poll: &Poll, event: Event, now: Now) -> bool {
         match event.token & KIND {
             LISTENER => self.accept(poll, now),
-            CONN => self.conn(poll, event, now),
+            CONN => self.conn(event, now),
             PEER => {
                 let answers = self.peer(poll, event);
                 for (id, answer) in self.doors.collect(answers) {
@@ -182,17 +185,22 @@ impl<S: Service> Host<S> {
         }
     }
 
-    fn conn(&mut self, poll: &Poll, event: Event, now: Now) {
+    /// Reads once, and takes what has come; the replies go with those that the turn brings.
+    fn conn(&mut self, event: Event, now: Now) {
         let id = (event.token & !KIND) as ConnId;
         // An end shows as readable whatever was asked for; it keeps until there is room for replies.
         let reads = event.ready.read && self.conns.get(&id).is_some_and(|conn| conn.wish != Wish::Write);
-        self.advance(poll, id, reads, now);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        match conn.conn.read(&mut self.engine, id, &mut self.buffer, reads, now) {
+            Some(()) => self.heard.push(id),
+            None => self.drop_conn(id),
+        }
     }
 
-    /// Reads once, takes what has come, sends what can be sent, and waits for what can come next.
-    fn advance(&mut self, poll: &Poll, id: ConnId, reads: bool, now: Now) {
+    /// Sends what can be sent, and waits for what can come next.
+    fn advance(&mut self, poll: &Poll, id: ConnId, now: Now) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        match conn.conn.advance(&mut self.engine, id, &mut self.buffer, reads, now) {
+        match conn.conn.advance(&mut self.engine, id, now) {
             Some(()) => self.wish(poll, id),
             None => self.drop_conn(id),
         }
@@ -239,7 +247,9 @@ impl<S: Service> Host<S> {
         }
         // A reply may lead to further requests; what a state asks in answer to refusals is bounded by it.
         loop {
-            let touched = self.engine.settle(now);
+            let mut touched = self.engine.settle(now);
+            let heard = core::mem::take(&mut self.heard);
+            touched.extend(heard.into_iter().filter(|id| !touched.contains(id)).collect::<Vec<_>>());
             let mut requests = self.engine.outbox();
             requests.append(&mut self.first);
             requests.extend(tracing::events());
@@ -252,7 +262,7 @@ impl<S: Service> Host<S> {
                 tracing::reply(&mut self.engine, id, answer, now);
             }
             for id in touched {
-                self.advance(poll, id, false, now);
+                self.advance(poll, id, now);
             }
             if is_done {
                 return;

@@ -127,7 +127,9 @@ impl<S: Service> Host<S> {
             // Nothing more is read while replies find no room: the client rings when it has taken some.
             let reads = self.engine.output(id).len() <= QUEUE_MAX;
             let before = client.conn.stream.bytes_read();
-            match client.conn.advance(&mut self.engine, id, &mut self.buffer, reads, now) {
+            let conn = &mut client.conn;
+            let taken = conn.read(&mut self.engine, id, &mut self.buffer, reads, now);
+            match taken.and_then(|()| conn.advance(&mut self.engine, id, now)) {
                 None => return self.end(at),
                 Some(()) if client.conn.stream.bytes_read() == before => return,
                 Some(()) => {}
