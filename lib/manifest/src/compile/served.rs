@@ -203,7 +203,8 @@ pub const SERVERS: &[Served] = &[
         memory_kib: 16_384,
         roots: &[root("", &["ctl", "rules", "preflight"]), any("actions")],
         for_workers: &[],
-        talks_to: &[SINK, ("audit", "in"), ("queen", "in")],
+        // Its own control file asks the gate like any other.
+        talks_to: &[SINK, ("audit", "in"), ("queen", "in"), ("policy", "in")],
         doc: "rules, approvals",
     },
     Served {
