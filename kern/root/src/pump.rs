@@ -237,8 +237,9 @@ impl Pump {
 
     /// Takes what was typed. What comes before the console is ready waits for it.
     pub(crate) fn read_line(&mut self, output: &mut Output) -> Result<(), Failed> {
-        let has_more = self.typed(output);
+        // First: what comes while this is read must ring anew.
         output.acknowledge();
+        let has_more = self.typed(output);
         self.serial.acknowledge()?;
         if has_more {
             // What waits in the device rings no more: nothing new comes in while that is full.
