@@ -62,7 +62,7 @@ impl<R: Source> Lines<R> {
                 (self.used, self.end) = (0, self.input.read(&mut self.buffer)?);
             }
             let buffer = &self.buffer[self.used..self.end];
-            let end = buffer.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', buffer);
             let piece = &buffer[..end.unwrap_or(buffer.len())];
             let room = (RECORD_MAX + 1).saturating_sub(self.line.len());
             self.line.extend_from_slice(&piece[..piece.len().min(room)]);

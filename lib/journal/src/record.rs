@@ -192,9 +192,7 @@ impl Entry<'_> {
         push_compact(out, self.cmd.get());
         let is_object = out.get(command) == Some(&b'{');
         push_string(out, ",\"ack\":", &self.ack);
-        out.extend_from_slice(b",\"prev\":\"");
-        push_hex(out, &prev.0);
-        out.extend_from_slice(b"\"}");
+        push_prev(out, prev);
         let refused = match out.len() - start {
             _ if !is_object => "cmd is not an object",
             n if n > RECORD_MAX => "longer than a record may be",
@@ -203,6 +201,21 @@ impl Entry<'_> {
         out.truncate(start);
         Err(NotARecord(Cow::Borrowed(refused)))
     }
+}
+
+/// The kind of a line without its newline that begins and ends as the record `seq` after a line with that
+/// sha256 does. What is between is not looked at.
+pub(crate) fn place(line: &[u8], seq: u64, prev: &Hash) -> Option<Kind> {
+    let mut begin = Vec::with_capacity(40);
+    push_number(&mut begin, "{\"seq\":", seq);
+    begin.extend_from_slice(b",\"ts_ms\":");
+    let rest = line.strip_prefix(&*begin)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = rest.get(digits..)?.strip_prefix(b",\"kind\":\"")?;
+    let word = rest.split(|byte| *byte == b'"').next()?;
+    let mut end = Vec::with_capacity(80);
+    push_prev(&mut end, prev);
+    line.ends_with(&end).then(|| Kind::from_word(core::str::from_utf8(word).ok()?))?
 }
 
 /// Reads what a server appends: a JSON array of entries.
@@ -235,6 +248,13 @@ fn push_number(out: &mut Vec<u8>, key: &str, mut number: u64) {
         }
     }
     out.extend_from_slice(&digits[at..]);
+}
+
+/// The end of a line.
+fn push_prev(out: &mut Vec<u8>, prev: &Hash) {
+    out.extend_from_slice(b",\"prev\":\"");
+    push_hex(out, &prev.0);
+    out.extend_from_slice(b"\"}");
 }
 
 fn push_string(out: &mut Vec<u8>, key: &str, text: &str) {

@@ -3,7 +3,7 @@
 
 use crate::hash::Hash;
 use crate::key::{PublicKeys, Use};
-use crate::record::{Kind, NotARecord, RECORD_MAX, Record};
+use crate::record::{self, Kind, NotARecord, RECORD_MAX, Record};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
@@ -221,6 +221,21 @@ impl<'k> Verifier<'k> {
         let next = record.seq.checked_add(1).ok_or(Fault::Edited { seq: record.seq })?;
         self.summary.head = Head { next, hash };
         Ok(record)
+    }
+
+    /// Takes a line that is held to be whole until a signed checkpoint after it says so: its place in the
+    /// chain is checked, and what it says is not read, unless it is a checkpoint. None: something is wrong,
+    /// and [`Verifier::line`] says what.
+    pub(crate) fn link(&mut self, line: &[u8]) -> Option<Kind> {
+        let Head { next, hash } = self.summary.head;
+        let kind = record::place(line, next, &hash)?;
+        if kind == Kind::Checkpoint {
+            self.line(line).ok()?;
+        } else {
+            self.summary.records += 1;
+            self.summary.head = Head { next: next.checked_add(1)?, hash: Hash::of(line) };
+        }
+        Some(kind)
     }
 
     /// What the audit key has signed must be the record before, which the chain names by its hash.

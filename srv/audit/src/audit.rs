@@ -66,20 +66,19 @@ impl Audit {
         let mut decisions = Decisions::new(config.decisions_bytes);
         let mut line = Vec::new();
         let look = |record: &journal::Record<'_>, bytes: &[u8]| {
-            if is_decision(record.entry.kind) {
-                line.clear();
-                line.extend_from_slice(bytes);
-                line.push(b'\n');
-                decisions.push(record.seq, &line);
-            }
+            line.clear();
+            line.extend_from_slice(bytes);
+            line.push(b'\n');
+            decisions.push(record.seq, &line);
         };
-        let (store, opened) = Store::open(config.files, config.store, config.key, config.keys.clone(), look)
+        let Config { files, store: options, key, keys, .. } = config;
+        let (store, opened) = Store::open(files, options, key, keys.clone(), is_decision, look)
             .map_err(|error| rt::BootError(error.to_string()))?;
         Ok(Audit {
             chain: Chain { store },
             decisions,
-            keys: config.keys,
-            segment_bytes: config.store.segment_bytes,
+            keys,
+            segment_bytes: options.segment_bytes,
             folds: config.folds,
             secrets: config.secrets,
             fingerprint: config.fingerprint,

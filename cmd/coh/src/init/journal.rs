@@ -69,3 +69,67 @@ impl Init {
         asks.chain([since_ms + ANSWER_MS]).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Plan;
+    use super::*;
+    use crate::program::Program;
+
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, ..Now::default() }
+    }
+
+    /// Of two servers that nobody has started, their journal to be read.
+    fn reading() -> Init {
+        let program =
+            || Program { path: "none".into(), args: Vec::new(), env: Vec::new(), affinity: Vec::new() };
+        let plan = Plan {
+            hive: "h".into(),
+            profile: "dev".into(),
+            fingerprint: "f".into(),
+            door: "unix!door".into(),
+            local_door: None,
+            servers: vec![("queen", program()), ("log", program())],
+            mount: None,
+            bin: "bin".into(),
+            worker_programs: Vec::new(),
+            workers_max: 1,
+            pools_workers: false,
+            restart: manifest::Restart { backoff_ms: 1, backoff_max_ms: 1, deaths: 1, window_s: 1 },
+        };
+        let mut init = Init::new(plan, at(0));
+        init.begin_journal(at(0));
+        init.reader_answered(1, Err(Refusal::new(Word::NotFound, "no such file")), at(1));
+        init
+    }
+
+    fn busy() -> Result<(), Refusal> {
+        Err(Refusal::new(Word::Busy, "audit does not answer"))
+    }
+
+    #[test]
+    fn a_server_that_has_not_read_the_journal_is_asked_again() {
+        let mut init = reading();
+        let asked = |init: &Init| init.outbox.iter().filter(|request| request.root == JOURNALED).count();
+        assert_eq!(asked(&init), 2);
+        init.reader_answered(0, busy(), at(1));
+        init.ask_readers(at(1 + ASK_MS));
+        assert_eq!(asked(&init), 3);
+        init.reader_answered(0, Ok(()), at(2 + ASK_MS));
+        assert!(matches!(init.phase, Phase::Queen { since_ms: 0, .. }));
+        assert!(!init.story.contains("not ready"), "{}", init.story);
+    }
+
+    #[test]
+    fn a_server_that_never_reads_the_journal_is_named_with_what_it_said_and_the_boot_goes_on() {
+        let mut init = reading();
+        init.reader_answered(0, busy(), at(1));
+        init.ask_readers(at(ANSWER_MS - 1));
+        assert!(!init.story.contains("not ready"), "{}", init.story);
+        init.ask_readers(at(ANSWER_MS));
+        let line = "server=queen is not ready: audit does not answer; its commands are Busy until it is\n";
+        assert!(init.story.ends_with(line), "{}", init.story);
+        assert!(matches!(init.phase, Phase::Queen { since_ms: 0, .. }));
+    }
+}

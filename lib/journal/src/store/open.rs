@@ -1,12 +1,12 @@
 //! Finding what there is: the last whole, chained record; a torn tail, cut off and reported; damage,
 //! reported and left alone.
 
-use super::segment::{self, Bytes, End, Segment};
+use super::segment::{self, Bytes, End, Look, Segment};
 use super::{Health, Opened, Options, Store, StoreError, Tip, Trouble, at};
 use crate::hash::Hash;
 use crate::key::{AuditKey, PublicKeys};
 use crate::lines::Lines;
-use crate::record::Record;
+use crate::record::{Kind, Record};
 use crate::verify::{Fault, Head, Verifier};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -61,12 +61,14 @@ struct Found {
 }
 
 impl<D: Files> Store<D> {
-    /// Opens the journal in the directory that `disk` is, or begins one. `look` sees every record that is served, in order.
+    /// Opens the journal in the directory that `disk` is, or begins one. `look` sees every record that is
+    /// served and of a kind that it `wants`, in order.
     pub fn open(
         disk: D,
         options: Options,
         key: AuditKey,
         keys: PublicKeys,
+        wants: fn(Kind) -> bool,
         mut look: impl FnMut(&Record<'_>, &[u8]),
     ) -> Result<(Store<D>, Opened), StoreError> {
         disk.make_dir("").map_err(at(&disk, ""))?;
@@ -79,7 +81,8 @@ impl<D: Files> Store<D> {
         let was =
             disk.load(SIDECAR, SIDECAR_MAX).ok().and_then(|text| noted(core::str::from_utf8(&text).ok()?));
 
-        let mut found = read(&disk, &firsts, &covered, was.as_ref(), &keys, &mut look)?;
+        let mut onlooker = Onlooker { wants, look: &mut look, was: was.as_ref(), hash_then: None };
+        let mut found = read(&disk, &firsts, &covered, &mut onlooker, &keys)?;
         if found.segments.is_empty() && found.broken.is_none() {
             let segment = Segment::new(found.tip.head, 0);
             disk.open(&segment.name).map_err(at(&disk, &segment.name))?;
@@ -133,14 +136,40 @@ fn first_prev<D: Files>(disk: &D, name: &str) -> Option<Hash> {
     Some(Record::parse(line.bytes).ok()?.prev)
 }
 
+/// The caller's look, and the sidecar's.
+struct Onlooker<'o> {
+    wants: fn(Kind) -> bool,
+    look: &'o mut dyn FnMut(&Record<'_>, &[u8]),
+    /// Where the chain stood when the sidecar was written.
+    was: Option<&'o Head>,
+    /// The sha256 that is there now.
+    hash_then: Option<Hash>,
+}
+
+impl Look for Onlooker<'_> {
+    fn wants(&self, kind: Kind) -> bool {
+        (self.wants)(kind)
+    }
+
+    fn record(&mut self, record: &Record<'_>, line: &[u8]) {
+        (self.look)(record, line);
+    }
+
+    fn head(&mut self, head: &Head) {
+        if self.was.is_some_and(|was| was.next == head.next) {
+            self.hash_then = Some(head.hash);
+        }
+    }
+}
+
 fn read<D: Files>(
     disk: &D,
     firsts: &[u64],
     covered: &BTreeMap<u64, Hash>,
-    was: Option<&Head>,
+    look: &mut Onlooker<'_>,
     keys: &PublicKeys,
-    look: &mut impl FnMut(&Record<'_>, &[u8]),
 ) -> Result<Found, StoreError> {
+    let was = look.was;
     let first = firsts.first().copied().unwrap_or(1);
     // What the first record stands on: nothing, or the state that a snapshot holds.
     let base = match covered.get(&(first.wrapping_sub(1))) {
@@ -155,7 +184,7 @@ fn read<D: Files>(
         found.broken = Some(Fault::Missing { seq: 1, found: first });
         return Ok(found);
     }
-    let mut hash_then = (was.map(|was| was.next) == Some(head.next)).then_some(head.hash);
+    look.head(&head);
     let mut bytes = 0;
     for (i, first) in firsts.iter().enumerate() {
         let next = found.tip.head.next;
@@ -165,14 +194,12 @@ fn read<D: Files>(
         }
         let mut segment = Segment::new(found.tip.head, bytes);
         let name = segment.name.clone();
-        let (head, signed, end) = segment
-            .read(disk, keys, &mut |record, line, head| {
-                if was.is_some_and(|was| was.next == head.next) {
-                    hash_then = Some(head.hash);
-                }
-                look(record, line);
-            })
-            .map_err(at(disk, &name))?;
+        let is_closed = i + 1 < firsts.len();
+        let skimmed = if is_closed { segment.skim(disk, keys, look).map_err(at(disk, &name))? } else { None };
+        let (head, signed, end) = match skimmed {
+            Some((head, signed)) => (head, signed, End::Whole),
+            None => segment.read(disk, keys, look).map_err(at(disk, &name))?,
+        };
         bytes += segment.len;
         found.tip = Tip { head, signed: found.tip.signed.max(signed) };
         found.segments.push_back(segment);
@@ -204,7 +231,7 @@ fn read<D: Files>(
         let last = was.next - 1;
         if was.next > found.tip.head.next {
             found.broken = Some(Fault::Short { seq: found.tip.head.next, last });
-        } else if hash_then.is_some_and(|hash| hash != was.hash) {
+        } else if look.hash_then.is_some_and(|hash| hash != was.hash) {
             found.broken = Some(Fault::Edited { seq: last });
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::PublicKeys;
 use crate::lines::{Lines, Source};
-use crate::record::Record;
+use crate::record::{Kind, Record};
 use crate::verify::{Fault, Head, Summary, Verifier};
 use alloc::format;
 use alloc::string::String;
@@ -62,6 +62,16 @@ pub(super) struct Segment {
     index: Vec<u64>,
 }
 
+/// Who looks on while segments are read.
+pub(super) trait Look {
+    /// Are records of that kind wanted?
+    fn wants(&self, kind: Kind) -> bool;
+    /// One of them, and its line.
+    fn record(&mut self, record: &Record<'_>, line: &[u8]);
+    /// Where the chain stands after each record; what is said of a segment may be said again.
+    fn head(&mut self, head: &Head);
+}
+
 /// How a segment's reading ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -98,13 +108,53 @@ impl Segment {
         (at, self.start.next + step * STEP)
     }
 
-    /// Reads the file to its end and counts what is whole. `look` sees every record, its line, and
-    /// where the chain stands after it.
+    /// Reads the file of a closed segment, counts what is whole, and says where the chain stands. All of it
+    /// is what was written if it chains and its last line is a checkpoint that the audit key has signed:
+    /// what the records say is read of those that are wanted. None: it is not so, and [`Segment::read`]
+    /// tells more.
+    pub(super) fn skim<D: Files>(
+        &mut self,
+        disk: &D,
+        keys: &PublicKeys,
+        look: &mut dyn Look,
+    ) -> Result<Option<(Head, u64)>, Trouble> {
+        let file = disk.find(&self.name)?;
+        let mut lines = Lines::new(Bytes::of(disk, &file, u64::MAX));
+        let mut verifier = Verifier::new(keys, Some(self.start));
+        let mut read = Segment::new(self.start, self.base);
+        let mut wanted = Vec::new();
+        while let Some(line) = lines.next()? {
+            let kind = verifier.link(line.bytes).filter(|_| line.is_whole);
+            let Some(kind) = kind else { return Ok(None) };
+            if look.wants(kind) {
+                wanted.push((read.len, line.len));
+            }
+            look.head(&verifier.summary().head);
+            read.push(line.len);
+        }
+        let Summary { head, signed, .. } = *verifier.summary();
+        if keys.is_empty() || signed + 2 != head.next {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        for (at, len) in wanted {
+            bytes.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
+            let n = disk.read(&file, &mut bytes, at)?;
+            let line = bytes.get(..n).and_then(|bytes| bytes.strip_suffix(b"\n")).unwrap_or_default();
+            if let Ok(record) = Record::parse(line) {
+                look.record(&record, line);
+            }
+        }
+        *self = read;
+        Ok(Some((head, signed)))
+    }
+
+    /// Reads the file to its end and counts what is whole.
     pub(super) fn read<D: Files>(
         &mut self,
         disk: &D,
         keys: &PublicKeys,
-        look: &mut dyn FnMut(&Record<'_>, &[u8], &Head),
+        look: &mut dyn Look,
     ) -> Result<(Head, u64, End), Trouble> {
         let file = disk.find(&self.name)?;
         let mut lines = Lines::new(Bytes::of(disk, &file, u64::MAX));
@@ -116,7 +166,12 @@ impl Segment {
                 break Some((Fault::Torn { seq, bytes }, line.bytes.to_vec(), line.len));
             }
             match verifier.line(line.bytes) {
-                Ok(record) => look(&record, line.bytes, &verifier.summary().head),
+                Ok(record) => {
+                    if look.wants(record.entry.kind) {
+                        look.record(&record, line.bytes);
+                    }
+                    look.head(&verifier.summary().head);
+                }
                 Err(fault) => break Some((fault, line.bytes.to_vec(), line.len)),
             }
             self.push(line.len);

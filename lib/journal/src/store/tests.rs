@@ -27,7 +27,7 @@ fn open_with<D: Files>(disk: D, options: Options) -> (Store<D>, Opened, Vec<Stri
     let (key, keys) = keys();
     let mut acks = Vec::new();
     let look = |record: &Record<'_>, _: &[u8]| acks.push(record.entry.ack.to_string());
-    let (store, opened) = Store::open(disk, options, key, keys, look).unwrap();
+    let (store, opened) = Store::open(disk, options, key, keys, |_| true, look).unwrap();
     (store, opened, acks)
 }
 
@@ -129,7 +129,7 @@ fn a_journal_has_one_writer() {
     let dir = tempfile::tempdir().unwrap();
     let (_store, ..) = open(dir.path());
     let (key, keys) = keys();
-    let error = Store::open(Real::new(dir.path()), options(), key, keys, |_, _| {}).err().unwrap();
+    let error = Store::open(Real::new(dir.path()), options(), key, keys, |_| true, |_, _| {}).err().unwrap();
     assert!(error.to_string().contains("another hive"));
 }
 
@@ -341,8 +341,10 @@ fn a_hundred_thousand_records_are_recovered_within_a_second() {
     }
     println!("appended in {:?}", began.elapsed());
     drop(store);
+    let (key, keys) = keys();
     let began = std::time::Instant::now();
-    let (store, opened, _) = open_with(Real::new(dir.path()), large);
+    let is_denial = |kind| kind == Kind::Deny;
+    let (store, opened) = Store::open(Real::new(dir.path()), large, key, keys, is_denial, |_, _| {}).unwrap();
     println!("{} records, {} bytes recovered in {:?}", opened.records, store.bytes(), began.elapsed());
     assert!(began.elapsed().as_millis() < 1000 && opened.records > 100_000);
 }
