@@ -157,7 +157,7 @@ fn a_revoked_ticket_is_let_in_by_no_door() {
         assert_eq!(hive.dial_as("", ticket).map(drop).map_err(|e| e.word()), Err(Some(Word::Revoked)));
     }
     // A door that was away when it was said has asked when it came back.
-    for door in ["door", "door-1", "door-2"] {
+    for door in ["door", "door.1", "door.2"] {
         hive.kill(door);
     }
     for (ticket, _) in observers.values() {
@@ -210,7 +210,7 @@ fn a_door_that_dies_ends_its_own_sessions_and_no_other() {
         }
         let read = || reads.load(Ordering::Relaxed);
         until("they read", || read() > 20);
-        hive.print("coh", &["kill", "door-1"]);
+        hive.print("coh", &["kill", "door.1"]);
         assert!(matches!(dead.read_all("/proc/version"), Err(DialError::Io(_))));
         let mut back = None;
         until("its tickets are let in again", || {
@@ -222,8 +222,8 @@ fn a_door_that_dies_ends_its_own_sessions_and_no_other() {
         stop.store(true, Ordering::Relaxed);
         assert!(text(&mut back.unwrap(), "/proc/version").is_ok());
     });
-    assert_eq!((hive.field("door", "restarts"), hive.field("door-2", "restarts")), ("0".into(), "0".into()));
-    assert_eq!(hive.field("door-1", "restarts"), "1");
+    assert_eq!((hive.field("door", "restarts"), hive.field("door.2", "restarts")), ("0".into(), "0".into()));
+    assert_eq!(hive.field("door.1", "restarts"), "1");
     let mut new = queens(&hive, &mut watch);
     let (conn, number) = new.get_mut(&1).unwrap();
     assert!(*number > highest && *number > old, "{number} comes after {highest}");
@@ -242,14 +242,14 @@ fn a_door_that_stands_still_is_left_out_and_holds_nobody_up() {
     };
     let all = sessions(&mut watch);
     let there = all.iter().filter(|id| *id % DOORS != 2).count();
-    hive.print("coh", &["kill", "door-2", "--signal", "STOP"]);
+    hive.print("coh", &["kill", "door.2", "--signal", "STOP"]);
     for door in [0, 1] {
         let (conn, _) = at.get_mut(&door).unwrap();
         assert_eq!(total(conn), there, "door {door}");
         assert_eq!(sessions(conn).len(), there, "it is not waited for again");
         assert!(text(conn, "/proc/version").is_ok());
     }
-    hive.print("coh", &["kill", "door-2", "--signal", "CONT"]);
+    hive.print("coh", &["kill", "door.2", "--signal", "CONT"]);
     until("it counts again", || total(&mut watch) == all.len());
     let (conn, _) = at.get_mut(&2).unwrap();
     assert_eq!(sessions(conn), all);
@@ -314,7 +314,7 @@ fn foreign_clients_and_workers_come_in_at_every_door() {
     };
     until("all work", || workers(&mut watch) == 9);
     // Their sessions end with one door, and come back with it.
-    hive.kill("door-1");
+    hive.kill("door.1");
     until("all work again", || workers(&mut watch) == 9);
     assert_eq!(hive.read("/proc/queen/workers").unwrap().lines().count(), 9);
 }
@@ -328,7 +328,7 @@ fn a_mount_outlives_the_death_of_every_door() {
     let read = || std::fs::read_to_string(n.join("proc/version"));
     let version = hive.read("/proc/version").unwrap();
     assert_eq!(read().unwrap(), version);
-    for door in ["door-1", "door-2", "door"] {
+    for door in ["door.1", "door.2", "door"] {
         hive.kill(door);
         let mut again = None;
         until("the mount again", || {

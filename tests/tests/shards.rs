@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tests::{Hive, until};
 
-const PROCESSES: [&str; 4] = ["worker", "worker-1", "worker-2", "worker-3"];
+const PROCESSES: [&str; 4] = ["worker", "worker.1", "worker.2", "worker.3"];
 const CTL: &str = "/queen/ctl";
 
 fn split() -> Hive {
@@ -80,25 +80,25 @@ fn each_process_has_its_shards_and_dies_alone() {
     assert_eq!(by_shard, ids);
 
     let pid = |name: &str| hive.field(name, "pid");
-    let others: Vec<&str> = ["log", "queen", "door", "worker", "worker-1", "worker-3"].into();
+    let others: Vec<&str> = ["log", "queen", "door", "worker", "worker.1", "worker.3"].into();
     let before: Vec<String> = others.iter().map(|name| pid(name)).collect();
     let counts: BTreeMap<&String, u64> = ids.iter().map(|id| (id, records(&hive, id).unwrap_or(0))).collect();
-    hive.kill("worker-2");
+    hive.kill("worker.2");
     assert_eq!(others.iter().map(|name| pid(name)).collect::<Vec<_>>(), before, "nobody else has noticed");
-    let is_others = |id: &&String| owners[*id] != "worker-2";
+    let is_others = |id: &&String| owners[*id] != "worker.2";
     for id in ids.iter().filter(is_others) {
         assert!(records(&hive, id).unwrap() >= counts[id], "{id} has kept its records");
     }
     until("its own are back", || {
-        held(&hive, "worker-2").len() == ids.iter().filter(|id| !is_others(id)).count()
+        held(&hive, "worker.2").len() == ids.iter().filter(|id| !is_others(id)).count()
     });
     until("all beat on", || {
         let beats = |id: &String| records(&hive, id).is_some_and(|n| n >= 2);
         ids.iter().all(beats)
     });
-    let killed = ids.iter().find(|id| owners[*id] == "worker-3").unwrap();
+    let killed = ids.iter().find(|id| owners[*id] == "worker.3").unwrap();
     hive.command(CTL, &format!("{{\"kill\":\"{killed}\"}}\n")).unwrap();
-    assert!(!held(&hive, "worker-3").contains(killed) && records(&hive, killed).is_none());
+    assert!(!held(&hive, "worker.3").contains(killed) && records(&hive, killed).is_none());
 }
 
 /// Appends until told to stop; the numbers that were acknowledged. What fails is Busy, or Closed: opened
@@ -173,6 +173,42 @@ fn writers_are_told_busy_and_go_on_when_their_process_is_back() {
         }
     });
     assert_eq!(hive.field("door", "pid"), door);
+}
+
+#[test]
+fn writers_of_other_shards_notice_nothing_of_a_process_that_dies() {
+    let hive = split();
+    let ids = spawn(&hive, 12, 3_600_000);
+    until("all are there", || ids.iter().all(|id| records(&hive, id).is_some_and(|n| n >= 1)));
+    let owners = owners(&hive);
+    let killed = owners[&ids[0]];
+    let is_others = |id: &String| owners[id] != killed;
+    assert!(ids.iter().any(is_others));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (hive, stop) = (&hive, &stop);
+        let writers: Vec<_> =
+            ids.iter().map(|id| (id, scope.spawn(move || write_on(hive, id, stop)))).collect();
+        let counts = || -> Vec<u64> { ids.iter().map(|id| records(hive, id).unwrap_or(0)).collect() };
+        let all_grow = |what: &str| {
+            let before = counts();
+            until(what, || counts().iter().zip(&before).all(|(now, before)| now > before));
+        };
+        all_grow("all are written to");
+        hive.kill(killed);
+        until("its own are back", || counts().iter().all(|n| *n > 0));
+        all_grow("all are written to again");
+        stop.store(true, Ordering::Relaxed);
+        for (id, writer) in writers {
+            let acknowledged = writer.join().unwrap();
+            let attempts = 0..acknowledged.len() as u64;
+            if is_others(id) {
+                assert!(acknowledged.into_iter().eq(attempts), "{id}: none was refused");
+            } else {
+                assert!(!acknowledged.into_iter().eq(attempts), "{id}: some were told Busy");
+            }
+        }
+    });
 }
 
 #[test]

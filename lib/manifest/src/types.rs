@@ -125,15 +125,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Its processes, as `coh status` and their sockets name them: `door`, `door-1`, `door-2`.
+    /// Its processes, as `coh status` and their sockets name them: `door`, `door.1`, `door.2`.
     pub fn processes(&self) -> impl Iterator<Item = String> + '_ {
         (0..self.count).map(|index| process_name(&self.name, index))
     }
 }
 
-/// The name of one process of a server that may have several; the first has the server's own.
+/// The name of one process of a server that may have several; the first has the server's own. No worker's
+/// id has a dot: `worker.1` is a server, `worker-1` a worker.
 pub fn process_name(server: &str, index: u32) -> String {
-    if index == 0 { server.into() } else { format!("{server}-{index}") }
+    if index == 0 { server.into() } else { format!("{server}.{index}") }
 }
 
 /// Limits of the protocol (spec 1).

@@ -91,7 +91,7 @@ fn workers_of(process: &str, parts: u32) -> Vec<String> {
     if parts == 1 {
         return ["worker-1", "worker-2"].map(String::from).into();
     }
-    let part = process.strip_prefix("worker-").map_or(0, |part| part.parse().expect("a number"));
+    let part = process.strip_prefix("worker.").map_or(0, |part| part.parse().expect("a number"));
     let owner = |id: &String| {
         let shard = ns::ShardLabel::parse(&ns::shard_label(id, 8)).expect("a label");
         ns::shard_part(shard, 8, parts)

@@ -220,13 +220,13 @@ fn a_spawned_worker_is_there_before_the_acknowledgement() {
 #[test]
 fn each_worker_is_one_processs_of_several() {
     let mut hive = Hive::online();
-    hive.queen.config.owners = Owners::of_parts(&["worker", "worker-1", "worker-2", "worker-3"]);
+    hive.queen.config.owners = Owners::of_parts(&["worker", "worker.1", "worker.2", "worker.3"]);
     let mut told = HashMap::new();
     for i in 1..=32 {
         let id = format!("worker-{i}");
         hive.give(QUEEN, SPAWN).unwrap();
         let label = ns::ShardLabel::parse(&ns::shard_label(&id, 8)).unwrap();
-        let server = ["worker", "worker-1", "worker-2", "worker-3"][usize::from(label / 64)];
+        let server = ["worker", "worker.1", "worker.2", "worker.3"][usize::from(label / 64)];
         assert!(hive.was_told(&format!("{server} {{\"add\":{{\"id\":\"{id}\"")), "{id} is {server}'s");
         told.entry(server).or_insert_with(Vec::new).push(id);
     }

@@ -154,9 +154,9 @@ impl Queen {
 
     /// Init's list of servers.
     fn servers(&mut self, list: &str) {
-        // A server may be several processes: `door`, `door-1`, `door-2`.
+        // A server may be several processes: `door`, `door.1`, `door.2`.
         let is_of = |process: &str, name: &str| {
-            let rest = process.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+            let rest = process.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
             process == name || rest.is_some_and(|index| index.parse::<u32>().is_ok())
         };
         let is_up = |name: &str| {

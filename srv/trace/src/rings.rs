@@ -84,9 +84,9 @@ impl Rings {
     }
 }
 
-/// Is the task the server's process, or one of its several: `worker`, `worker-1`?
+/// Is the task the server's process, or one of its several: `worker`, `worker.1`?
 fn is_of(task: &str, server: &str) -> bool {
-    let is_part = |rest: &str| rest.strip_prefix('-').is_some_and(|part| part.parse::<u32>().is_ok());
+    let is_part = |rest: &str| rest.strip_prefix('.').is_some_and(|part| part.parse::<u32>().is_ok());
     task.strip_prefix(server).is_some_and(|rest| rest.is_empty() || is_part(rest))
 }
 
@@ -103,12 +103,12 @@ mod tests {
     #[test]
     fn a_servers_processes_share_its_ring() {
         let mut rings = Rings::new(&["worker".into()], 4096);
-        for task in ["worker-1", "worker", "worker-x", "worke"] {
+        for task in ["worker.1", "worker", "worker-1", "worker.x", "worke"] {
             rings.push(&Event { task, cat: "ninep", level: "debug", text: "" }, 0, 0);
         }
         let text = text(rings.task(0).unwrap());
         let tasks: Vec<_> = text.lines().filter_map(|line| line.split('"').nth(7)).collect();
-        assert_eq!(tasks, ["worker-1", "worker"]);
+        assert_eq!(tasks, ["worker.1", "worker"]);
     }
 
     #[test]

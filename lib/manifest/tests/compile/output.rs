@@ -73,11 +73,11 @@ fn every_process_of_a_server_has_channels_of_its_own() {
     let pair = |from: &str, to: &str| {
         channels.iter().find(|c| c["from"] == from && c["to"] == to).map(|c| c["roots"].to_string())
     };
-    assert_eq!(pair("door", "proc"), pair("door-1", "proc"));
-    assert_eq!(pair("queen", "door-1").as_deref(), Some("[\"ctl\"]"));
-    assert_eq!(pair("init", "door-1").as_deref(), Some("[\"\"]"));
-    assert_eq!(pair("door", "door-1").as_deref(), Some("[\"9p\",\"ctl\"]"));
-    assert_eq!(pair("door-1", "door").as_deref(), Some("[\"9p\",\"ctl\"]"));
+    assert_eq!(pair("door", "proc"), pair("door.1", "proc"));
+    assert_eq!(pair("queen", "door.1").as_deref(), Some("[\"ctl\"]"));
+    assert_eq!(pair("init", "door.1").as_deref(), Some("[\"\"]"));
+    assert_eq!(pair("door", "door.1").as_deref(), Some("[\"9p\",\"ctl\"]"));
+    assert_eq!(pair("door.1", "door").as_deref(), Some("[\"9p\",\"ctl\"]"));
     assert!(channels.iter().all(|channel| channel["from"] != channel["to"]));
 }
 

@@ -114,10 +114,10 @@ mod tests {
 
     #[test]
     fn every_door_is_asked_and_the_answers_are_one() {
-        let mut doors = Doors::new(vec!["door", "door-1", "door-2"]);
+        let mut doors = Doors::new(vec!["door", "door.1", "door.2"]);
         let asked = doors.spread(vec![ask(7, "log"), ask(8, "door"), ask(0, "door")]);
         let names: Vec<_> = asked.iter().map(|request| request.server).collect();
-        assert_eq!(names, ["log", "door", "door-1", "door-2", "door", "door-1", "door-2"]);
+        assert_eq!(names, ["log", "door", "door.1", "door.2", "door", "door.1", "door.2"]);
         let id = asked[1].id;
         assert!(asked[4..].iter().all(|request| request.id == 0));
         let some = |text: &str| Ok(text.as_bytes().to_vec());
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn where_all_refuse_the_one_that_has_the_session_is_heard() {
         for order in [[Word::NotFound, Word::Invalid], [Word::Invalid, Word::NotFound]] {
-            let mut doors = Doors::new(vec!["door", "door-1"]);
+            let mut doors = Doors::new(vec!["door", "door.1"]);
             let id = doors.spread(vec![ask(3, "door")])[0].id;
             let answers = order.map(|word| (id, no(word))).to_vec();
             assert_eq!(doors.collect(answers), [(3, no(Word::Invalid))]);

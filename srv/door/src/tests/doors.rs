@@ -88,7 +88,7 @@ fn read_with(hive: &mut Hive, client: &mut Client, path: &str, counts: Option<&s
     assert!(before < 3, "it waits for the other doors");
     for request in asked(hive) {
         let answer = match counts {
-            Some(text) if request.server == "door-1" => Ok(text.as_bytes().to_vec()),
+            Some(text) if request.server == "door.1" => Ok(text.as_bytes().to_vec()),
             _ => Err(Word::Busy.into()),
         };
         hive.own.reply(request.id, answer, hive.now);
@@ -150,7 +150,7 @@ fn a_failed_attach_is_every_doors_business() {
         client.version(&mut front);
         assert_eq!(client.attach(&mut front, "queen"), Err(Word::Permission));
     }
-    let told: Vec<_> = front.own.outbox().into_iter().filter(|request| request.server == "door-1").collect();
+    let told: Vec<_> = front.own.outbox().into_iter().filter(|request| request.server == "door.1").collect();
     assert_eq!(told.len(), 3);
     for request in told {
         let ninep::srv::Op::Write(line) = request.op else { panic!("{request:?}") };
@@ -170,13 +170,13 @@ fn a_session_of_another_door_is_asked_of_that_door() {
     let seen = Rc::clone(&dialled);
     hive.door.admission.dial = Some(Box::new(move |channel, name| {
         if name.starts_with("door") {
-            seen.set(Some((channel, name == "door-1")));
+            seen.set(Some((channel, name == "door.1")));
         }
         false
     }));
     assert_eq!(queen.walk(&mut hive, "/proc/9p/session/4/owner").map(drop), Err(Word::Busy));
     assert_eq!(dialled.take(), Some((far, true)));
-    assert!(read_with(&mut hive, &mut queen, "/proc/9p/self/errstr", None).contains("door-1 is not running"));
+    assert!(read_with(&mut hive, &mut queen, "/proc/9p/self/errstr", None).contains("door.1 is not running"));
     let own = *hive.door.facts.borrow().sessions.keys().next().unwrap();
     assert_eq!(own % 3, 0);
     assert_eq!(queen.walk(&mut hive, &format!("/proc/9p/session/{own}/owner")).map(|(_, n)| n), Ok(5));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const PARTS: [&str; 4] = ["worker", "worker-1", "worker-2", "worker-3"];
+const PARTS: [&str; 4] = ["worker", "worker.1", "worker.2", "worker.3"];
 
 fn split() -> Hive {
     Hive::with(|manifest| {
@@ -74,17 +74,17 @@ fn a_process_that_dies_takes_its_shards_and_no_others() {
     let ids: Vec<String> = (1..=32).map(|i| format!("worker-{i}")).collect();
     let fids: Vec<u32> =
         ids.iter().map(|id| queen.open(&mut hive, &format!("/worker/{id}/telemetry"), 1).unwrap()).collect();
-    hive.kill("worker-2", false);
+    hive.kill("worker.2", false);
     for (id, fid) in ids.iter().zip(fids) {
         let reply = queen.ask(&mut hive, &Tmsg::Write { fid, offset: u64::MAX, data: b"x" });
-        let is_gone = owner(id) == "worker-2";
+        let is_gone = owner(id) == "worker.2";
         assert_eq!(word(&reply), is_gone.then_some(Word::Closed), "{id} of {}", owner(id));
         let again = queen.read(&mut hive, &format!("/worker/{id}/status")).map(drop);
         assert_eq!(again, if is_gone { Err(Word::Busy) } else { Ok(()) }, "{id}");
     }
-    let others = 32 - workers_of("worker-2", 4).len();
+    let others = 32 - workers_of("worker.2", 4).len();
     assert_eq!(queen.list(&mut hive, "/worker").unwrap().len(), others, "what is away hides nothing");
-    let channel = hive.channel("worker-2");
+    let channel = hive.channel("worker.2");
     hive.down.borrow_mut().remove(&channel);
     assert_eq!(queen.list(&mut hive, "/worker").unwrap().len(), 32);
     PARTS.iter().for_each(|part| hive.kill(part, false));
@@ -96,14 +96,14 @@ fn a_silent_process_does_not_keep_a_listing_for_ever() {
     let mut hive = split();
     let mut queen = hive.queen();
     let fid = queen.open(&mut hive, "/worker", 0).unwrap();
-    let channel = hive.channel("worker-1");
+    let channel = hive.channel("worker.1");
     hive.silent.insert(channel);
     queen.send(&mut hive, &Tmsg::Readdir { fid, offset: 0, count: 8000 });
     assert!(queen.replies(&mut hive).is_empty());
     hive.after(2000);
     let replies = queen.replies(&mut hive);
     let Ok((_, Rmsg::Readdir { data })) = wire::decode_r(&replies[0]) else { panic!("no listing") };
-    let others = 32 - workers_of("worker-1", 4).len();
+    let others = 32 - workers_of("worker.1", 4).len();
     assert_eq!(wire::Dirent::iter(data).count(), others);
 }
 
