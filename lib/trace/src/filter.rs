@@ -59,12 +59,14 @@ impl Cat {
         }
     }
 
-    fn bit(self) -> u32 {
-        1 << (8 + self as u32)
+    /// The one bit that an event of this category and level looks at.
+    const fn bit(self, level: Level) -> u32 {
+        1 << (8 + 4 * self as u32 + level as u32)
     }
 }
 
-/// A level and categories.
+/// A level and categories: the level in the lowest byte, and a bit for each kind of event that it lets
+/// through, so that an event tests one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Filter(u32);
 
@@ -73,14 +75,17 @@ impl Filter {
     pub fn parse(level: &str, cats: &[&str]) -> Option<Filter> {
         let level = Level::ALL.into_iter().find(|known| known.word() == level)?;
         let bits = cats.iter().try_fold(0, |bits, cat| {
-            Cat::ALL.into_iter().find(|known| known.word() == *cat).map(|known| bits | known.bit())
+            Cat::ALL.into_iter().find(|known| known.word() == *cat).map(|known| {
+                let passing = Level::ALL.into_iter().filter(|it| *it != Level::Off && *it <= level);
+                passing.fold(bits, |bits, level| bits | known.bit(level))
+            })
         })?;
         Some(if level == Level::Off { Filter(0) } else { Filter(bits | level as u32) })
     }
 
     /// Does it let such an event through?
     pub fn passes(self, cat: Cat, level: Level) -> bool {
-        self.0 & cat.bit() != 0 && (self.0 & 0xff) >= level as u32
+        self.0 & cat.bit(level) != 0
     }
 }
 
@@ -90,7 +95,7 @@ impl fmt::Display for Filter {
         let level = Level::ALL.into_iter().find(|level| *level as u32 == self.0 & 0xff);
         write!(f, "level={} cats=", level.map_or("off", Level::word))?;
         let mut comma = "";
-        for cat in Cat::ALL.into_iter().filter(|cat| self.0 & cat.bit() != 0) {
+        for cat in Cat::ALL.into_iter().filter(|cat| self.passes(*cat, Level::Error)) {
             write!(f, "{comma}{}", cat.word())?;
             comma = ",";
         }
