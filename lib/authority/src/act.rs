@@ -96,8 +96,12 @@ impl State {
                     Some(number) => self.end(number, End::Revoked, seq, ts_ms),
                     None => {
                         let (alive, most) = (self.workers.alive.len(), self.most(self.config.max_revoked));
+                        // Where those that end are listed, the living will need room.
+                        let alive = if self.settings.numbers_ended { 0 } else { alive };
                         self.revocations.has_room(alive, most, ts_ms)?;
-                        vec![self.revoke(id, "by command", None, ts_ms)]
+                        let reason = "by command";
+                        self.revocations.add(id, reason, None, self.settings.revocations, ts_ms);
+                        vec![Effect::Revoke { ticket: id.clone(), reason: reason.to_string() }]
                     }
                 };
                 Ok((ack.with("id", id), effects))
@@ -122,7 +126,9 @@ impl State {
             let detail = format!("{alive} rings are all that telemetry.budget_bytes has room for");
             return Err(Refused::new(Word::Quota, detail));
         }
-        self.revocations.has_room(alive, self.most(self.config.max_revoked), ts_ms)?;
+        if !self.settings.numbers_ended {
+            self.revocations.has_room(alive, self.most(self.config.max_revoked), ts_ms)?;
+        }
         let id = self.workers.next_id();
         let grant = spawn.lease.as_ref().map(|lease| lease.grant(&id));
         if let Some(grant) = &grant
@@ -159,9 +165,11 @@ impl State {
     /// Ends a worker that is alive: its ticket, its leases, its process.
     fn end(&mut self, number: u64, end: End, seq: u64, ts_ms: u64) -> Vec<Effect> {
         let Some(worker) = self.workers.alive.remove(&number) else { return Vec::new() };
-        let mut effects =
-            vec![self.revoke(&worker.ticket, &end.to_string(), Some(worker.ticket_ms.1), ts_ms)];
-        effects.push(log(seq, format!("queen revoked {} reason={end}", worker.id)));
+        if !self.settings.numbers_ended {
+            let (until_ms, most) = (Some(worker.ticket_ms.1), self.settings.revocations);
+            self.revocations.add(&worker.ticket, &end.to_string(), until_ms, most, ts_ms);
+        }
+        let mut effects = vec![log(seq, format!("queen revoked {} reason={end}", worker.id))];
         let held = self.leases.active.iter().filter(|(_, lease)| lease.subject == worker.id);
         let held: Vec<u64> = held.map(|(n, _)| *n).collect();
         for lease in held.into_iter().filter_map(|n| self.leases.active.remove(&n)) {
@@ -172,11 +180,6 @@ impl State {
         }
         effects.push(Effect::Stop { worker, end });
         effects
-    }
-
-    fn revoke(&mut self, ticket: &str, reason: &str, until_ms: Option<u64>, ts_ms: u64) -> Effect {
-        self.revocations.add(ticket, reason, until_ms, self.settings.revocations, ts_ms);
-        Effect::Revoke { ticket: ticket.to_string(), reason: reason.to_string() }
     }
 
     fn order(&mut self, order: Order, seq: u64, ts_ms: u64) -> Done {
@@ -381,6 +384,9 @@ impl State {
         self.boot.clone_from(&boot.id);
         if let Some(settings) = &boot.settings {
             self.settings.clone_from(settings);
+            if settings.numbers_ended {
+                self.revocations.drop_workers();
+            }
         }
         self.lifecycle.missing = None;
         self.root.boots();

@@ -13,6 +13,7 @@ mod ctl;
 mod dedupe;
 mod due;
 mod export;
+mod gone;
 pub mod lease;
 pub mod lifecycle;
 mod manifest;
@@ -30,6 +31,7 @@ pub use command::{Action, Command, EXPORT, Entry, LEASE, LIFECYCLE, QUEEN, SCHED
 pub use ctl::{Budget, Ctl, GpuLease, Kind, Spawn};
 pub use dedupe::{Dedupe, Envelope, First};
 pub use export::{ExportCtl, ExportJob, Exports, Window};
+pub use gone::{Gone, Run, Runs};
 pub use lease::{Lease, LeaseCtl, Leases, Preemption};
 pub use lifecycle::{Order, Phase};
 pub use refused::{Ack, Quoted, Refused, Word};
@@ -38,7 +40,7 @@ pub use schedule::{Enqueue, Job, Schedule, ScheduleCtl};
 pub use settings::Settings;
 pub use state::{Effect, Outcome, State};
 pub use system::{Boot, CutOff, Ended, Servers, System, Transition};
-pub use workers::{End, Worker};
+pub use workers::{End, Worker, worker_ticket};
 
 /// Bounds and defaults, from the manifest. A change of them changes what later commands come to, never
 /// what has been: the journal's commands were within the bounds of their time.
@@ -50,7 +52,7 @@ pub struct Config {
     pub max_workers: usize,
     /// Workers whose rings the telemetry budget has room for.
     pub max_rings: usize,
-    /// Revoked tickets remembered.
+    /// Tickets revoked by command that are remembered.
     pub max_revoked: usize,
     /// Ticks of a worker whose spawn names none; 0: any number.
     pub ticks: u64,

@@ -27,6 +27,10 @@ pub struct Settings {
     pub dedupe_entries: u64,
     /// Revoked tickets remembered.
     pub revocations: u64,
+    /// A worker that has ended is known by its number. Boots of earlier programs did not say so: theirs
+    /// remembered each one's ticket as revoked, and are folded as they were.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub numbers_ended: bool,
     /// Preemptions remembered.
     pub preemptions: u64,
 }
@@ -48,6 +52,7 @@ impl From<&Config> for Settings {
             lease_ttl_s: config.lease.ttl_s,
             dedupe_entries: config.dedupe_entries as u64,
             revocations: config.max_revoked as u64,
+            numbers_ended: true,
             preemptions: config.lease.preemptions as u64,
         }
     }

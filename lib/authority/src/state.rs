@@ -4,6 +4,7 @@ use crate::Config;
 use crate::command::{Action, Command, Entry};
 use crate::dedupe::{Dedupe, First};
 use crate::export::Exports;
+use crate::gone::Run;
 use crate::lease::Leases;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::refused::{Refused, Word};
@@ -22,7 +23,7 @@ use sha2::{Digest, Sha256};
 pub enum Effect {
     /// Give the worker a directory, a ticket and a process.
     Start(Worker),
-    /// Take all three away.
+    /// Take all three away, and close the sessions of its ticket.
     Stop {
         /// Who.
         worker: Worker,
@@ -252,7 +253,17 @@ impl State {
         self.workers().find(|worker| worker.ticket == ticket)
     }
 
-    /// Revoked tickets and the reasons.
+    /// The name in the ids of workers' tickets.
+    pub fn hive(&self) -> &str {
+        &self.settings.hive
+    }
+
+    /// The numbers of the workers that have ended.
+    pub fn ended(&self) -> Vec<Run> {
+        self.workers.ended()
+    }
+
+    /// Tickets that were revoked by command, and the reasons.
     pub fn revoked(&self) -> impl Iterator<Item = (&str, &str)> {
         self.revocations.iter()
     }

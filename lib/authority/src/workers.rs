@@ -1,16 +1,17 @@
 //! What the queen knows of workers, and of tickets that are good no more.
 
 use crate::ctl::{Budget, Kind};
+use crate::gone::Run;
 use crate::refused::{Refused, Word};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A worker's ticket outlives any budget that it is likely to be given: its life is the queen's to end,
-/// by revocation.
+/// A worker's ticket outlives any budget that it is likely to be given: its life is the queen's to end.
 const TICKET_LIFE_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Why a worker ended.
@@ -74,6 +75,13 @@ pub struct Worker {
     pub adapter: Option<String>,
 }
 
+impl Worker {
+    /// The number in its id.
+    pub fn number(&self) -> u64 {
+        number_of(&self.id).unwrap_or(0)
+    }
+}
+
 /// All workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Workers {
@@ -91,15 +99,24 @@ impl Default for Workers {
 
 impl Workers {
     pub(crate) fn number(&self, id: &str) -> Result<u64, Refused> {
-        id.strip_prefix("worker-")
-            .and_then(|n| n.parse().ok())
-            .filter(|n| self.alive.get(n).is_some_and(|worker| worker.id == id))
-            .ok_or_else(|| Refused::unknown("id", id))
+        number_of(id).filter(|n| self.alive.contains_key(n)).ok_or_else(|| Refused::unknown("id", id))
     }
 
     /// The id that the next spawn gives.
     pub(crate) fn next_id(&self) -> String {
-        format!("worker-{}", self.next)
+        id_of(self.next)
+    }
+
+    /// The numbers of those that have ended: what the living leave of all that were given.
+    pub(crate) fn ended(&self) -> Vec<Run> {
+        let (mut runs, mut from) = (Vec::new(), 1);
+        for until in self.alive.keys().copied().chain([self.next]) {
+            if from < until {
+                runs.push((from, until - 1));
+            }
+            from = until + 1;
+        }
+        runs
     }
 
     pub(crate) fn skip(&mut self, highest: u64) {
@@ -110,6 +127,21 @@ impl Workers {
         self.alive.insert(self.next, worker);
         self.next += 1;
     }
+}
+
+/// `worker-3`.
+fn id_of(number: u64) -> String {
+    format!("worker-{number}")
+}
+
+/// The id of the ticket that the queen mints for a worker.
+pub fn worker_ticket(hive: &str, number: u64) -> String {
+    ticket_id(hive, &id_of(number))
+}
+
+/// The number of `worker-3`, and of nothing that is written otherwise.
+pub(crate) fn number_of(id: &str) -> Option<u64> {
+    id.strip_prefix("worker-")?.parse().ok().filter(|number| id_of(*number) == id)
 }
 
 /// The life of a ticket that is issued now for a worker that may live until then.
@@ -139,12 +171,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Revoked {
     reason: String,
-    /// When the ticket expires by itself; None: nobody here knows.
+    /// When the ticket expires by itself; None: nobody here knows. A worker's, from the time when those that
+    /// had ended were listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until_ms: Option<u64>,
 }
 
-/// Revoked tickets. One that may still be valid is never forgotten.
+/// Tickets that were revoked by command, and those of workers that ended when such were listed. One that may
+/// still be valid is never forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Revocations {
     tickets: BTreeMap<String, Revoked>,
@@ -161,10 +195,15 @@ impl Revocations {
         let counts = |revoked: &&Revoked| revoked.until_ms.is_none_or(|until| until > ts_ms);
         if full(self.tickets.len()) && full(self.tickets.values().filter(counts).count()) {
             let detail =
-                format!("{most} revoked tickets may still be valid, as many as queen.revocations allows");
+                format!("{most} revoked tickets are remembered, as many as queen.revocations allows");
             return Err(Refused::new(Word::Quota, detail));
         }
         Ok(())
+    }
+
+    /// Workers are known by their numbers from now on.
+    pub(crate) fn drop_workers(&mut self) {
+        self.tickets.retain(|_, revoked| revoked.until_ms.is_none());
     }
 
     pub(crate) fn add(&mut self, ticket: &str, reason: &str, until_ms: Option<u64>, most: u64, ts_ms: u64) {

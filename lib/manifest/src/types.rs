@@ -314,7 +314,7 @@ pub struct Queen {
     pub ack_bytes: u32,
     /// Workers alive at once.
     pub max_workers: u32,
-    /// Revoked ticket ids remembered.
+    /// Ids of tickets revoked by command that are remembered.
     pub revocations: u32,
     /// Envelopes remembered, so that one that comes again has no second effect.
     pub dedupe_entries: u32,

@@ -1,5 +1,5 @@
 //! What a ticket has used up: one account for its first block and one for each further block that sets
-//! a limit, kept until they expire. Bounded, in all and by ticket.
+//! a limit, kept until they expire or are revoked. Bounded, in all and by ticket.
 
 use crate::claims::{Grant, Level, Scope, within};
 use crate::meter::{Meter, Refused, Verb};
@@ -161,6 +161,21 @@ impl Accounts {
             accounts.push(Rc::clone(&ticket.further.entry(level.key).or_insert_with(new).1));
         }
         Some(Meter::over(grant, accounts))
+    }
+
+    /// How many tickets there are accounts of.
+    pub fn len(&self) -> usize {
+        self.tickets.len()
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.tickets.is_empty()
+    }
+
+    /// A ticket is not let in any more.
+    pub fn forget(&mut self, id: &str) {
+        self.tickets.remove(id);
     }
 
     /// Requests that each ticket has left, by id, where there is a bound.

@@ -2,8 +2,9 @@
 
 use crate::door::Door;
 use crate::facts::State;
-use crate::session::{At, Fid, Held};
+use crate::session::{At, Fid, Held, Session};
 use alloc::rc::Rc;
+use authority::{Gone, Run, worker_ticket};
 use core::cell::RefCell;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Op, Request};
@@ -25,8 +26,10 @@ pub struct Admission {
     pub bounds: Bounds,
     /// Peers that failed too often.
     pub throttle: Throttle,
-    /// Revoked tickets.
+    /// Tickets that were revoked by command.
     pub revocations: Revocations,
+    /// Workers whose tickets were revoked with their ends.
+    pub gone: Gone,
     /// False until the queen's list of revocations is here: till then no ticket is let in.
     pub is_loaded: bool,
     /// The user who runs the hive.
@@ -56,6 +59,7 @@ impl Admission {
             },
             throttle: Throttle::new(),
             revocations: Revocations::new(boot.manifest.queen.revocations as usize),
+            gone: Gone::default(),
             is_loaded: false,
             uid,
             dial: Some(dial),
@@ -80,6 +84,7 @@ impl Admission {
             },
             throttle: Throttle::new(),
             revocations: Revocations::new(16),
+            gone: Gone::default(),
             is_loaded: true,
             uid: 0,
             dial: None,
@@ -228,6 +233,10 @@ impl Door {
         if let Some(reason) = admission.revocations.reason(&grant.id) {
             return Err(Refusal::new(Word::Revoked, format!("the ticket was revoked: {reason}")));
         }
+        if grant.role.is_worker() && admission.gone.has(&grant.subject, &grant.id) {
+            let detail = format!("the ticket was revoked: {} has ended", grant.subject);
+            return Err(Refusal::new(Word::Revoked, detail));
+        }
         let (role, subject) = uname.split_once(':').unwrap_or((uname, ""));
         let role_fits = match known_role(role) {
             Ok(role) => role == grant.role,
@@ -307,7 +316,8 @@ impl Door {
         let scopes = grant.scopes.iter().map(|scope| Rc::from(&*scope.path)).collect();
         let expires_ms = meter.expires_ms();
         self.wake_at(self.now.mono_ms.saturating_add(expires_ms.saturating_sub(now_ms)));
-        Ok(Held { id, meter: RefCell::new(meter), scopes, expires_ms })
+        let worker = self.admission.gone.number(&grant.subject, &id).filter(|_| grant.role.is_worker());
+        Ok(Held { id, worker, meter: RefCell::new(meter), scopes, expires_ms })
     }
 
     fn table_for(&mut self, role: Role, subject: &str) -> Result<Rc<Table>, Refusal> {
@@ -334,15 +344,32 @@ impl Door {
         Ok(table)
     }
 
-    /// Closes every session of a ticket, now and for good.
+    /// Closes every session of a ticket, now and for good. What it had used up is of no use any more.
     pub(crate) fn revoke(&mut self, id: &str, reason: &str) {
         self.admission.revocations.add(id, reason);
-        let slots: Vec<usize> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.ticket.as_ref().is_some_and(|held| &*held.id == id))
-            .map(|(slot, _)| slot)
-            .collect();
+        self.facts.borrow_mut().accounts.forget(id);
+        self.close_all(|held| &*held.id == id, reason);
+    }
+
+    /// The same of workers of the queen's that have ended.
+    pub(crate) fn ended(&mut self, hive: &str, runs: &[Run], reason: &str) {
+        self.admission.gone.add(hive, runs);
+        if let [(first, last)] = runs
+            && first == last
+        {
+            self.facts.borrow_mut().accounts.forget(&worker_ticket(hive, *first));
+        }
+        let is_among = |number: &u64| runs.iter().any(|(first, last)| (first..=last).contains(&number));
+        let has_ended = |held: &Held| {
+            held.worker.filter(is_among).is_some_and(|number| worker_ticket(hive, number) == *held.id)
+        };
+        self.close_all(has_ended, reason);
+    }
+
+    fn close_all(&mut self, is_revoked: impl Fn(&Held) -> bool, reason: &str) {
+        let held = |session: &Session| session.ticket.as_ref().is_some_and(&is_revoked);
+        let slots: Vec<usize> =
+            self.sessions.iter().filter(|(_, session)| held(session)).map(|(slot, _)| slot).collect();
         let has_queens = slots.iter().any(|slot| {
             let session = &self.sessions[*slot];
             session.is_queen() && session.state != State::Closed

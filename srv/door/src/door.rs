@@ -562,6 +562,7 @@ impl Door {
         for order in orders {
             match order {
                 Order::Revoke { id, reason } => self.revoke(&id, &reason),
+                Order::Ended { hive, runs, reason } => self.ended(&hive, &runs, &reason),
                 Order::Loaded => {
                     self.admission.is_loaded = true;
                     self.wake_all();

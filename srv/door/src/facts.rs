@@ -3,7 +3,7 @@
 use crate::far::{Counts, Far};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
-use authority::{Cut, Phase};
+use authority::{Cut, Phase, Run};
 use core::cell::RefCell;
 use core::fmt::Write;
 use ninep::refusal::Word;
@@ -57,6 +57,8 @@ pub(crate) struct Public {
 pub(crate) enum Order {
     /// Close every session of this ticket.
     Revoke { id: String, reason: String },
+    /// Close the sessions of these workers of the queen's, for good.
+    Ended { hive: String, runs: Vec<Run>, reason: String },
     /// The queen's list of revocations is here, whole.
     Loaded,
     /// The hive's state is this from now on.

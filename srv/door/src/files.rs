@@ -3,7 +3,7 @@
 
 use crate::facts::{Facts, Order, Public, WORDS};
 use crate::far::{COUNTS, Counts};
-use crate::orders::order;
+use crate::orders::{ended, order};
 use alloc::rc::Rc;
 use authority::Phase;
 use core::cell::RefCell;
@@ -12,19 +12,21 @@ use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Dir, File, Now, Op, Request, Service, Tree};
 use rt::prelude::*;
 
-/// The state behind the door's files: a view of the door. It asks the queen for the revoked tickets and
-/// the hive's state until she answers; tickets wait until then.
+/// The state behind the door's files: a view of the door. It asks the queen for the revoked tickets,
+/// the workers that have ended and the hive's state until she answers; tickets wait until then.
 pub struct Own {
     pub(crate) facts: Rc<RefCell<Facts>>,
     ask_ms: Option<u64>,
     now: Now,
 }
 
-/// The requests for the list of revocations and for the hive's state; and how long to wait between tries.
+/// The requests for the list of revocations, for the workers that have ended and for the hive's state; and how
+/// long to wait between tries.
 const LIST: u64 = 1;
 const STATE: u64 = 2;
 /// That of an append to the journal.
 const APPEND: u64 = 3;
+const ENDED: u64 = 4;
 const ASK_AGAIN_MS: u64 = 10;
 
 impl Own {
@@ -42,6 +44,11 @@ impl Own {
                 facts.orders.push(Order::Revoke { id: id.into(), reason: reason.into() });
             }
             drop(facts);
+            self.ask(ENDED, "in", "ended");
+            return Some(());
+        }
+        if id == ENDED {
+            text.lines().try_for_each(|line| ended(self, line))?;
             self.ask(STATE, "lifecycle", "state");
             return Some(());
         }

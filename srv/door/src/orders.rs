@@ -2,7 +2,7 @@
 
 use crate::facts::Order;
 use crate::files::{Own, changed, known_servers, set};
-use authority::{Cut, Phase};
+use authority::{Cut, Phase, Run};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Call, Verdict};
 use rt::prelude::*;
@@ -12,6 +12,8 @@ use serde::Deserialize;
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Command {
     Revoke(Revoke),
+    /// Workers that have ended.
+    Ended(Ended),
     Budget(Budget),
     Bind(Bind),
     Mount(Mount),
@@ -27,6 +29,15 @@ enum Command {
 #[serde(deny_unknown_fields)]
 struct Revoke {
     id: String,
+    reason: String,
+}
+
+/// Runs of the numbers of workers, whose tickets' ids are of a hive of that name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ended {
+    hive: String,
+    runs: Vec<Run>,
     reason: String,
 }
 
@@ -93,6 +104,10 @@ pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
             own.facts.borrow_mut().orders.push(Order::Revoke { id, reason });
             ("REVOKE", Ok(()))
         }
+        Ok(Command::Ended(Ended { hive, runs, reason })) => {
+            own.facts.borrow_mut().orders.push(Order::Ended { hive, runs, reason });
+            ("ENDED", Ok(()))
+        }
         Ok(Command::Budget(Budget { ticket, ops })) => {
             own.facts.borrow_mut().accounts.set_ops(&ticket, ops);
             ("BUDGET", Ok(()))
@@ -128,6 +143,13 @@ pub(crate) fn order(own: &mut Own, _: &Call, text: &str) -> Verdict {
         Ok(()) => Verdict::Ack(format!("OK {verb}")),
         Err(refusal) => Verdict::Refuse { verb: verb.into(), refusal },
     }
+}
+
+/// A line of the queen's list of workers that have ended; None: it is none.
+pub(crate) fn ended(own: &Own, line: &str) -> Option<()> {
+    let Ok(Command::Ended(Ended { hive, runs, reason })) = json::from_str(line) else { return None };
+    own.facts.borrow_mut().orders.push(Order::Ended { hive, runs, reason });
+    Some(())
 }
 
 fn refused(why: &ns::Refused) -> Refusal {

@@ -155,6 +155,8 @@ pub(crate) struct Session {
 /// A ticket that a session has shown.
 pub(crate) struct Held {
     pub(crate) id: Rc<str>,
+    /// The number of the worker that the queen minted it for.
+    pub(crate) worker: Option<u64>,
     pub(crate) meter: RefCell<Meter>,
     pub(crate) scopes: Rc<[Rc<str>]>,
     pub(crate) expires_ms: u64,

@@ -67,7 +67,7 @@ fn fake(name: &str, workers: Vec<String>) -> Tree<Fake> {
                     .text("cut_reason", say("cut_reason=none\n"))
                     .text("last_seen_ms", say("last_seen_ms=7\n")),
             )
-            .internal("in", Dir::new().text("revoked", say(""))),
+            .internal("in", Dir::new().text("revoked", say("")).text("ended", say(""))),
         _ if name.starts_with("worker") => {
             let labels = workers.iter().map(|id| ns::shard_label(id, 8).to_string()).collect();
             tree.root("shard", by_name(labels, Dir::new().text("of", say(""))))

@@ -39,6 +39,9 @@ impl Queen {
                     }
                 }
                 Effect::Stop { worker, end } => {
+                    let run = (worker.number(), worker.number());
+                    let line = show::ended_order(self.state.hive(), &[run], &end.to_string());
+                    together.push(to_door(line));
                     self.ticks_left.remove(&worker.id);
                     self.ops_left.remove(&worker.ticket);
                     if end == End::Ticks {
@@ -107,20 +110,22 @@ impl Queen {
         ))
     }
 
-    /// What a door that has missed something must know: every revocation, the phase, and what cuts her off.
+    /// What a door that has missed something must know: every revocation, who has ended, the phase, and what
+    /// cuts her off.
     pub(crate) fn remind(&mut self) {
         let mut orders = self.phase_orders(self.state.phase());
         orders.push(to_door(root(self.state.cut())));
         orders.extend(self.look_order());
         let mut lines = String::new();
-        for (ticket, reason) in self.state.revoked() {
+        let revoked = self.state.revoked().map(|(ticket, reason)| revoke(ticket, reason));
+        for line in revoked.chain(show::ended_orders(&self.state)) {
             if lines.len() > WRITE_BYTES {
                 orders.push(to_door(core::mem::take(&mut lines)));
             }
             if !lines.is_empty() {
                 lines.push('\n');
             }
-            lines.push_str(&revoke(ticket, reason));
+            lines.push_str(&line);
         }
         if !lines.is_empty() {
             orders.push(to_door(lines));

@@ -41,7 +41,7 @@ rt::main!("queen", |boot| Ok(tree(Config::from_boot(boot), Minter::from_boot(boo
 /// [lease]/{summary,active,preemptions}
 /// [schedule]/{summary,queue}
 /// [proc]/{workers,dedupe}             one line a worker, one an envelope
-/// [in]/{events,revoked,workers,exports,boot,hash}  for the hive's servers only
+/// [in]/{events,revoked,ended,workers,exports,boot,hash}  for the hive's servers only
 /// ```
 pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
     let max_line = config.ctl_line_bytes;
@@ -55,6 +55,7 @@ pub fn tree(config: Config, minter: Minter) -> Tree<Queen> {
     let inward = Dir::new()
         .orders("events", 0o600, max_line, Queen::event)
         .text("revoked", show::revoked)
+        .text("ended", show::ended)
         .text("workers", show::directories)
         .text("exports", show::exports)
         .text("boot", show::boot)

@@ -2,7 +2,7 @@
 
 use crate::queen::Queen;
 use crate::queen::json;
-use authority::{ExportJob, Job, Lease, Preemption, Quoted, Window, Worker};
+use authority::{ExportJob, Job, Lease, Preemption, Quoted, Run, State, Window, Worker};
 use core::fmt::Write;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::Call;
@@ -172,6 +172,27 @@ pub(crate) fn exports(queen: &Queen, call: &Call, out: &mut String) -> Shown {
 /// What the door must know.
 pub(crate) fn revoked(queen: &Queen, _: &Call, out: &mut String) -> Shown {
     queen.state.revoked().try_for_each(|(id, reason)| wrote(writeln!(out, "{id} {reason}")))
+}
+
+/// And which workers have ended, as the orders that say so; one at least, that names the hive.
+pub(crate) fn ended(queen: &Queen, _: &Call, out: &mut String) -> Shown {
+    ended_orders(&queen.state).into_iter().try_for_each(|line| wrote(writeln!(out, "{line}")))
+}
+
+/// Runs of numbers in one order, so that it is no longer than the door takes.
+const RUNS_MAX: usize = 16;
+
+pub(crate) fn ended_orders(state: &State) -> Vec<String> {
+    let runs = state.ended();
+    let order = |runs: &[Run]| ended_order(state.hive(), runs, "ended");
+    if runs.is_empty() { vec![order(&runs)] } else { runs.chunks(RUNS_MAX).map(order).collect() }
+}
+
+/// The order that closes the sessions of workers, for good.
+pub(crate) fn ended_order(hive: &str, runs: &[Run], reason: &str) -> String {
+    let runs: Vec<String> = runs.iter().map(|(first, last)| format!("[{first},{last}]")).collect();
+    let (hive, runs, reason) = (json(hive), runs.join(","), json(reason));
+    format!("{{\"ended\":{{\"hive\":{hive},\"runs\":[{runs}],\"reason\":{reason}}}}}")
 }
 
 /// The directories that must be there; a process that has some of the shards is told those.

@@ -214,7 +214,10 @@ fn a_spawned_worker_is_there_before_the_acknowledgement() {
     assert!(at(r#"worker {"add":{"id":"worker-1""#) < at(r#"init {"start":{"worker":"worker-1""#));
     hive.give(QUEEN, r#"{"kill":"worker-1"}"#).unwrap();
     assert!(hive.was_told(r#"init {"stop":{"worker":"worker-1"}}"#));
-    assert!(hive.was_told(r#"door {"revoke":{"id":""#));
+    assert!(hive.was_told(r#"door {"ended":{"hive":"hive","runs":[[1,1]],"reason":"killed"}}"#));
+    let ticket = "00112233445566778899aabbccddeeff";
+    hive.give(QUEEN, &format!("{{\"revoke\":\"{ticket}\"}}")).unwrap();
+    assert!(hive.was_told(&format!("door {{\"revoke\":{{\"id\":\"{ticket}\"")));
 }
 
 #[test]
@@ -307,7 +310,7 @@ fn a_queen_who_is_restarted_keeps_her_workers_and_ends_those_that_are_gone() {
     assert!(hive.was_told(r#"init {"stop":{"worker":"worker-3"}}"#));
     assert!(!hive.was_told(r#"init {"stop":{"worker":"worker-1"}}"#));
     // The door is told again what a crash may have swallowed.
-    assert!(hive.was_told(r#""reason":"killed""#));
+    assert!(hive.was_told(r#"door {"ended":{"hive":"hive","runs":[[3,3]],"reason":"ended"}}"#));
     assert_eq!(hive.queen.state.phase(), authority::Phase::Online);
     assert!(hive.give(QUEEN, SPAWN).unwrap().contains("id=worker-4"));
 }

@@ -170,7 +170,7 @@ pub const KEYS: &[Key] = &[
     int("queen.ctl_line_bytes", 256, 7168, 2048, "longest command; it must fit a write, which holds ninep.msize - 23 bytes, and so must its record"),
     int("queen.ack_bytes", 256, 64 * KIB, 4 * KIB, "acknowledgements kept for who reads a ctl"),
     int("queen.max_workers", 1, 65_536, 256, "workers alive at once"),
-    int("queen.revocations", 16, MIB, 65_536, "revoked tickets remembered; one that may still be valid is never forgotten, at the bound commands are refused (Quota)"),
+    int("queen.revocations", 16, MIB, 65_536, "tickets revoked by command that are remembered, for good: at the bound more are refused (Quota); workers that end take none of it"),
     int("queen.dedupe_entries", 16, 65_536, 4096, "envelopes remembered, so that one that comes again has no second effect; the oldest goes first"),
     key("queen.require_envelope", A::Bool, Absent::Bool(false), "commands of /queen/ctl in envelopes only; the release profile requires them in any case"),
     int("queen.pending", 16, 65_536, 4096, "commands on their way to the journal at once"),

@@ -10,11 +10,15 @@ pub(super) fn minted(hive: &mut Hive) -> Token {
 }
 
 pub(super) fn minted_for(hive: &mut Hive, role: Role, subject: &str) -> Token {
+    minted_with(hive, role, subject, [7; 16])
+}
+
+fn minted_with(hive: &mut Hive, role: Role, subject: &str, id: [u8; 16]) -> Token {
     let key = IssuerKey::generate([1; 32]);
     hive.door.admission.keys.add("dev", &key.public_hex()).unwrap();
     let claims = Claims {
         hive: "hive".into(),
-        id: [7; 16],
+        id,
         role,
         subject: subject.into(),
         issued_ms: WALL_MS,
@@ -114,5 +118,67 @@ fn a_scope_is_not_escaped_by_binding_things_into_it() {
     assert_eq!(client.write(&mut hive, "/proc/9p/self/ns", "bind /queen /proc/q\n"), Err(Word::Permission));
     for path in ["/proc/q/ctl", "/queen/ctl"] {
         assert!(client.open(&mut hive, path, 0).is_err(), "{path}");
+    }
+}
+
+/// A worker's ticket as the queen mints it.
+fn queens_own(hive: &mut Hive, number: u64) -> Token {
+    let hex = authority::worker_ticket("hive", number);
+    let byte = |i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap();
+    minted_with(hive, Role::WorkerHeartbeat, &format!("worker-{number}"), std::array::from_fn(byte))
+}
+
+fn ended(runs: &str) -> String {
+    format!("{{\"ended\":{{\"hive\":\"hive\",\"runs\":{runs},\"reason\":\"killed\"}}}}")
+}
+
+#[test]
+fn a_worker_that_has_ended_is_let_in_no_more_and_others_of_its_name_are() {
+    let mut hive = Hive::new();
+    // What the queen's list begins with: nobody has ended.
+    hive.order(&ended("[]"));
+    let (first, second) = (queens_own(&mut hive, 1), queens_own(&mut hive, 2));
+    let others = minted_for(&mut hive, Role::WorkerHeartbeat, "worker-1");
+    let show = |hive: &mut Hive, token: &Token, name: &str| {
+        try_to_show(hive, token, &format!("worker-heartbeat:{name}"))
+    };
+    let mut one = show(&mut hive, &first, "worker-1").unwrap();
+    let mut two = show(&mut hive, &second, "worker-2").unwrap();
+    let mut other = show(&mut hive, &others, "worker-1").unwrap();
+    let reads = |hive: &mut Hive, client: &mut Client| client.read(hive, "/proc/boot").map(drop);
+    for client in [&mut one, &mut two, &mut other] {
+        assert_eq!(reads(&mut hive, client), Ok(()));
+    }
+    hive.order(&ended("[[1,1]]"));
+    assert_eq!(reads(&mut hive, &mut one), Err(Word::Revoked));
+    assert_eq!(reads(&mut hive, &mut two), Ok(()));
+    assert_eq!(reads(&mut hive, &mut other), Ok(()));
+    assert_eq!(show(&mut hive, &first, "worker-1").map(drop), Err(Word::Revoked));
+    assert!(show(&mut hive, &others, "worker-1").is_ok());
+    // Narrowed, it is the same ticket.
+    let less = Attenuation { scopes: scope("/proc", Verbs::Read), ..Attenuation::default() };
+    let child = first.narrow(&less, [3; 32]).unwrap();
+    assert_eq!(show(&mut hive, &child, "worker-1").map(drop), Err(Word::Revoked));
+    // A queen who has come back says all of it again.
+    hive.order(&ended("[[1,1],[3,70000]]"));
+    assert_eq!(reads(&mut hive, &mut two), Ok(()));
+    hive.order(&ended("[[1,70000]]"));
+    assert_eq!(reads(&mut hive, &mut two), Err(Word::Revoked));
+    let third = queens_own(&mut hive, 69_999);
+    assert_eq!(show(&mut hive, &third, "worker-69999").map(drop), Err(Word::Revoked));
+    assert_eq!(reads(&mut hive, &mut other), Ok(()));
+}
+
+#[test]
+fn what_an_ended_worker_had_used_up_takes_no_room() {
+    let mut hive = Hive::new();
+    hive.order(&ended("[]"));
+    for number in 1..=50 {
+        let token = queens_own(&mut hive, number);
+        let client = try_to_show(&mut hive, &token, &format!("worker-heartbeat:worker-{number}")).unwrap();
+        hive.door.disconnect(client.slot);
+        assert_eq!(hive.door.facts.borrow().accounts.len(), 1);
+        hive.order(&ended(&format!("[[{number},{number}]]")));
+        assert_eq!(hive.door.facts.borrow().accounts.len(), 0);
     }
 }
