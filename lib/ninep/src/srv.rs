@@ -8,6 +8,7 @@ mod engine;
 mod fids;
 mod frame;
 mod open;
+mod queue;
 mod service;
 mod tree;
 mod turn;
@@ -16,6 +17,7 @@ pub use control::{Entry, Journal, Ledger, Mark, Records, Staged, mark_of, record
 pub use engine::{ConnId, Engine, Limits};
 pub use fids::Fids;
 pub use frame::{Framer, HEADER, Next, SKIP_MAX};
+pub use queue::consume;
 pub use service::{Now, Op, Request, Service};
 pub use tree::{
     Blob, Call, Dir, File, JOURNALED, Key, Node, QID_PATH_BITS, Start, Token, Tree, Verdict, Who,

@@ -2,7 +2,7 @@
 //! sessions' tags and fids replaced by the channel's own.
 
 use crate::session::SessionRef;
-use ninep::srv::Framer;
+use ninep::srv::{Framer, consume};
 use ninep::wire::{MSIZE_MAX, NOTAG, Tmsg, VERSION};
 use rt::prelude::*;
 use slab::Slab;
@@ -148,10 +148,8 @@ impl Channel {
 
     /// `n` of them are sent.
     pub(crate) fn consume(&mut self, n: usize) {
-        self.sent += n;
-        if self.sent >= self.out.len() {
-            self.out.clear();
-            self.sent = 0;
+        consume(&mut self.out, &mut self.sent, n);
+        if self.out.is_empty() {
             self.out.shrink_to(1 << 18);
         }
     }

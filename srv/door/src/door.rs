@@ -15,7 +15,7 @@ use authority::{Cut, Phase};
 use core::cell::RefCell;
 use manifest::{Manifest, Ninep};
 use ninep::refusal::{Refusal, Word};
-use ninep::srv::{ConnId, Engine, Next, Now, Op, Records, Request, Tree};
+use ninep::srv::{ConnId, Engine, Next, Now, Op, Records, Request, Tree, consume};
 use ninep::wire::Rmsg;
 use ns::Table;
 use rt::HashMap;
@@ -422,15 +422,13 @@ impl Door {
     /// `n` bytes of them have been sent.
     pub fn client_sent(&mut self, slot: usize, n: usize) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        session.sent += n;
-        if session.sent >= session.out.len() {
+        let (used, room) = (session.out.len(), session.out.capacity());
+        consume(&mut session.out, &mut session.sent, n);
+        if session.out.is_empty() {
             // Room that was used is kept for the next answers; room that was not is given back.
-            let (used, room) = (session.out.len(), session.out.capacity());
-            session.out.clear();
             if used < room / 4 {
                 session.out.shrink_to((room / 2).max(4096));
             }
-            session.sent = 0;
         } else {
             self.facts.borrow_mut().short_writes += 1;
         }

@@ -191,11 +191,8 @@ impl<S: Service> Engine<S> {
     /// `n` bytes of [`Engine::output`] have been sent.
     pub fn consume(&mut self, id: ConnId, n: usize) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        conn.sent += n;
-        assert!(conn.sent <= conn.out.len(), "no more is sent than was there");
-        if conn.sent == conn.out.len() {
-            conn.out.clear();
-            conn.sent = 0;
+        super::consume(&mut conn.out, &mut conn.sent, n);
+        if conn.out.is_empty() {
             // One slow moment must not cost its peak for ever.
             conn.out.shrink_to(1 << 16);
         }
