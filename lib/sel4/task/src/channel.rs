@@ -74,17 +74,25 @@ impl Channel {
         Ok(count)
     }
 
-    /// Reads what waits; if that was more than nothing, wakes the other end, which may wait for room.
+    /// Reads what waits, and wakes the other end where it may wait for room: it reads nothing otherwise that it has
+    /// not been woken for already, and to wake it costs two changes of process.
     ///
     /// # Errors
     /// As for [`Channel::write`].
     pub fn read(&mut self, out: &mut [u8]) -> Result<usize, Corrupt> {
+        let waiting = self.reader.waiting().inspect_err(|_| self.spoilt = self.joined)?;
         let count = self.reader.read(out).inspect_err(|_| self.spoilt = self.joined)?;
-        if count > 0 {
+        if may_be_full(waiting.max(count)) {
             self.bell.signal();
         }
         Ok(count)
     }
+}
+
+/// Whether a ring may be full for its writer of which the reader has seen so many bytes. One that was found full
+/// while the reader took a part is seen with the rest the next time, and either is a quarter at least.
+const fn may_be_full(waiting: usize) -> bool {
+    waiting >= RING_BYTES / 4
 }
 
 /// A channel for frames of many streams (lib/chan's mux): the other end is woken once for all that was done.
@@ -122,8 +130,7 @@ impl Pipe for Many {
 
     fn waiting(&mut self) -> Result<usize, Corrupt> {
         let waiting = self.channel.reader.waiting()?;
-        // An end waits for room only while the ring is nearly full.
-        self.rings |= waiting > RING_BYTES / 2;
+        self.rings |= may_be_full(waiting);
         Ok(waiting)
     }
 
