@@ -37,6 +37,7 @@ pub struct Net {
     interface: Interface,
     sockets: SocketSet<'static>,
     settings: Settings,
+    /// As many places as the last one in use needs: a turn looks at each of them, several times.
     sessions: Vec<Option<Session>>,
     /// Sockets that nobody uses.
     pool: Vec<Socket<'static>>,
@@ -65,7 +66,7 @@ impl Net {
         let waiting = settings.half_open.max(BACKLOG * settings.ports.len());
         let count = settings.sessions + waiting;
         let pool = (0..count).map(|_| socket(&settings)).collect();
-        let sessions = (0..count).map(|_| None).collect();
+        let sessions = Vec::with_capacity(count);
         Self { interface, sockets, settings, sessions, pool, dhcp, first: 0, counts: Stats::default() }
     }
 
@@ -121,6 +122,7 @@ impl Net {
         if let Some(handle) = self.dhcp {
             address::take(&mut self.interface, self.sockets.get_mut(handle));
         }
+        while self.sessions.pop_if(|slot| slot.is_none()).is_some() {}
         if is_more {
             return Some(now_ms);
         }
@@ -220,15 +222,16 @@ impl Net {
             }
             let mut listening = self.listening(number);
             while listening < BACKLOG && self.may_wait(now_ms) {
-                let (Some(mut socket), Some(slot)) =
-                    (self.pool.pop(), self.sessions.iter_mut().find(|slot| slot.is_none()))
-                else {
-                    break;
-                };
+                // Sockets are as many as there may be sessions.
+                let Some(mut socket) = self.pool.pop() else { break };
                 // Fails for port 0 alone, which no manifest has.
                 let _ = socket.listen(number);
                 let handle = self.sockets.add(socket);
-                *slot = Some(Session { handle, listener, port: number, phase: Phase::Listening });
+                let session = Some(Session { handle, listener, port: number, phase: Phase::Listening });
+                match self.sessions.iter_mut().find(|slot| slot.is_none()) {
+                    Some(slot) => *slot = session,
+                    None => self.sessions.push(session),
+                }
                 listening += 1;
             }
             port.set_full(at, (listening == 0).then_some(number));
