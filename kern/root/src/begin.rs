@@ -5,7 +5,7 @@ use root_task::restart::Restarts;
 use root_task::topology::{CONSOLE, Entry, FILE, INIT, Kind, Link, NET, Topology};
 use task::Channel;
 use task::config::{ROOT, Text, Wire};
-use task::place::LARGE;
+use task::place::{LARGE, TEXT_MAX};
 
 use crate::output::{Output, say};
 use crate::process::{self, Process};
@@ -31,8 +31,10 @@ impl Pump {
         const KINDS: [Kind; 3] = [Kind::Part, Kind::Server, Kind::Worker];
         let all = KINDS.into_iter().flat_map(|kind| topology.processes(kind));
         let data: u64 = all.map(|entry| process::data_bytes(&entry)).sum();
-        // And the page of their code.
-        self.store.ram.expect(data + LARGE);
+        let kept: u64 = topology.kept().map(|(_, kib)| process::kept_pages(kib) * LARGE).sum();
+        // And the pages of their code, and one for each device.
+        let devices = topology.devices().count() as u64 * LARGE;
+        self.store.ram.expect(data + kept + TEXT_MAX + devices);
         for kind in KINDS {
             for entry in topology.processes(kind) {
                 self.make(&entry)?;

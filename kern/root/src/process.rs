@@ -286,7 +286,7 @@ impl Process {
 
     /// Gives it memory that is its own over all its lives, and zeros in the first.
     pub(crate) fn keep(&mut self, store: &mut Store, kib: u64) -> Result<(), Failed> {
-        self.keep_pages = (kib << 10).div_ceil(LARGE).min(place::KEEP_MAX / LARGE);
+        self.keep_pages = kept_pages(kib);
         for page in 0..self.keep_pages {
             let frame = Frame(store.make(object::ARM_LARGE_PAGE, 0)?);
             let copy = Frame(store.copy(frame.0)?);
@@ -409,6 +409,11 @@ pub(crate) fn data_bytes(entry: &Entry<'_>) -> u64 {
 /// Large pages that a process with so much memory may write.
 fn data_pages(memory_kib: u64) -> u64 {
     (memory_kib << 10).div_ceil(LARGE).saturating_sub(FIXED).clamp(1, place::DATA_MAX / LARGE)
+}
+
+/// Large pages of so much memory that a process has over all its lives.
+pub(crate) fn kept_pages(kib: u64) -> u64 {
+    (kib << 10).div_ceil(LARGE).min(place::KEEP_MAX / LARGE)
 }
 
 /// Makes the rings of a channel; returns the first frame of each.
