@@ -175,7 +175,7 @@ impl Pump {
         // From here on everybody says aloud for when he wants to be woken; who has said it before is read
         // below.
         lives.look_ms.store(u64::MAX, Ordering::SeqCst);
-        let (mut next_ms, mut busy, mut used) = (now_ms + SLEEP_MS, 0, 0u64);
+        let (mut next_ms, mut busy) = (now_ms + SLEEP_MS, 0);
         for number in 0..self.processes.len() {
             let process = &mut self.processes[number];
             match process.state {
@@ -187,9 +187,6 @@ impl Pump {
                 }
                 State::Waiting(at_ms) => next_ms = next_ms.min(at_ms),
                 State::Up => {
-                    if process.kind != Kind::Part {
-                        used |= 1 << process.core;
-                    }
                     let deadline_ms = process.report().deadline_ms.load(Ordering::SeqCst);
                     if deadline_ms <= now_ms && deadline_ms != process.woken_ms {
                         process.woken_ms = deadline_ms;
@@ -210,9 +207,7 @@ impl Pump {
                 }
             }
         }
-        // A core that is to hear of another one soon needs its tick for that.
-        let is_one_core = used.count_ones() <= 1 || !self.is_ready;
-        self.cores.tick(if is_one_core { busy } else { used });
+        self.cores.tick(busy);
         lives.look_ms.store(next_ms, Ordering::SeqCst);
         self.tick.sleep_until(next_ms);
     }
