@@ -223,7 +223,12 @@ impl Link {
         let call = Some(self.call(request.id, fid, now));
         let names: Vec<&str> = request.path.split('/').filter(|name| !name.is_empty()).collect();
         self.send(call, &Tmsg::Walk { fid: root, newfid: fid, names: Names::from(&names[..]) });
-        let flags = if matches!(request.op, Op::Read) { O_RDONLY } else { O_RDWR };
+        // One that is read after it was written holds the acknowledgements for its reader.
+        let flags = match (&request.op, is_read) {
+            (Op::Read, _) => O_RDONLY,
+            (Op::Write(_), true) => O_RDWR,
+            (Op::Write(_), false) => O_WRONLY,
+        };
         self.send(call, &Tmsg::Lopen { fid, flags });
         if let Op::Write(data) = &request.op {
             for piece in pieces(data, WRITE_MAX) {
@@ -333,6 +338,30 @@ mod tests {
             if n == 0 { Moved::Later } else { Moved::Bytes(n) }
         });
         sent
+    }
+
+    /// The peer keeps what it has answered for whoever may read it, and thousands may be on their way.
+    #[test]
+    fn a_file_is_opened_for_reading_only_where_somebody_waits() {
+        let opened = |id, op| {
+            let mut link = Link::new(Rest::default());
+            let request = Request { id, server: "trace", root: "sink", path: "events".into(), op };
+            link.begin("server:log", request, Now::default());
+            let stream = sends(&mut link, usize::MAX);
+            let (mut framer, mut at, mut flags) = (Framer::new(MSIZE_MAX), 0, Vec::new());
+            while at < stream.len() {
+                let (n, next) = framer.next(&stream[at..]);
+                let Next::Frame(frame) = next else { panic!("no frame at {at}") };
+                if let Ok((_, Tmsg::Lopen { flags: found, .. })) = wire::decode_t(frame) {
+                    flags.push(found);
+                }
+                at += n;
+            }
+            flags
+        };
+        assert_eq!(opened(0, Op::Write(b"{}\n".to_vec())), [O_WRONLY]);
+        assert_eq!(opened(7, Op::Write(b"{}\n".to_vec())), [O_RDWR]);
+        assert_eq!(opened(7, Op::Read), [O_RDONLY]);
     }
 
     #[test]

@@ -226,7 +226,9 @@ impl Open {
     }
 
     pub(super) fn push_ack(&mut self, ack: &str, max: usize) {
-        if let View::Ctl { acks, .. } = &mut self.view {
+        if let View::Ctl { acks, .. } = &mut self.view
+            && self.can_read
+        {
             push_bounded(acks, ack, max);
         }
     }
