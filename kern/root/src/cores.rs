@@ -34,8 +34,8 @@ struct Stacks([UnsafeCell<[u8; STACK_BYTES]>; CORES_MAX]);
 unsafe impl Sync for Stacks {}
 
 static STACKS: Stacks = Stacks([const { UnsafeCell::new([0; STACK_BYTES]) }; CORES_MAX]);
-/// Whether a core is to tick.
-static TICKS: [AtomicBool; CORES_MAX] = [const { AtomicBool::new(true) }; CORES_MAX];
+/// Whether a core is to tick. None is, to begin with: the root task is alone, and cores that tick keep it waiting.
+static TICKS: [AtomicBool; CORES_MAX] = [const { AtomicBool::new(false) }; CORES_MAX];
 
 /// The cores, by the notification that their threads wait on; the first is the root task's own.
 #[derive(Default)]
@@ -45,12 +45,13 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// Puts a thread on each core but the first.
+    /// Puts a thread on each core but the first, and stops the ticks of all.
     pub(crate) fn new(store: &mut Store, count: u64) -> Result<Self, Failed> {
         let mut cores = Self { count, bells: heapless::Vec::new() };
         if !cfg!(has_virtual_timer) {
             return Ok(cores);
         }
+        set(false);
         for core in 1..count.min(CORES_MAX as u64) {
             let bell = Notification(store.make(object::NOTIFICATION, 0)?);
             let tcb = Tcb(store.make(object::TCB, 0)?);

@@ -44,6 +44,7 @@ mod bare {
     use drivers::Pl011;
     use sel4::{BootInfo, CNode, Rights};
 
+    use crate::cores::Cores;
     use crate::output::{Output, say};
     use crate::pump::Pump;
     use crate::space::{Failed, Store};
@@ -77,11 +78,12 @@ mod bare {
 
         crate::start::guard_stack(&boot)?;
         let mut store = Store::new(&boot);
+        let cores = Cores::new(&mut store, boot.cores())?;
         say!(output, "untyped ram={} device={}", store.ram.total() >> 20, store.devices.count());
 
         output.attach(Pl011::new(store.device(UART)?));
         let clock = store.device(CLOCK).map(|mut registers| drivers::seconds(&mut registers));
-        let mut pump = Pump::new(boot, store)?;
+        let mut pump = Pump::new(boot, store, cores)?;
         // A machine without a clock counts from 1970.
         let wall_ms = clock.map_or(0, |seconds| u64::from(seconds) * 1000);
         pump.shared.set_reset_ms(wall_ms.saturating_sub(pump.now_ms()));

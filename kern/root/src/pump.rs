@@ -77,7 +77,7 @@ pub(crate) struct Pump {
 
 impl Pump {
     /// Takes the timer and the serial line's interrupt; returns when the first tick has come.
-    pub(crate) fn new(boot: BootInfo, mut store: Store) -> Result<Self, Failed> {
+    pub(crate) fn new(boot: BootInfo, mut store: Store, cores: Cores) -> Result<Self, Failed> {
         let notification = Notification(store.make(object::NOTIFICATION, 0)?);
         let endpoint = Endpoint(store.make(object::ENDPOINT, 0)?);
         Tcb::OWN.bind(notification)?;
@@ -94,8 +94,6 @@ impl Pump {
         let mut shared = Shared::new(&mut store, &boot, tree)?;
         shared.stir(&tick.now_ms().to_le_bytes());
         let count = boot.cores();
-        let cores = Cores::new(&mut store, count)?;
-        cores.tick(0);
         let restart = Topology::new(shared.bundle.file(root_task::topology::FILE).unwrap_or(&[])).restart();
         let mut pump = Self {
             boot,
