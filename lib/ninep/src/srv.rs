@@ -12,6 +12,7 @@ mod queue;
 mod service;
 mod tree;
 mod turn;
+mod verb;
 
 pub use control::{Entry, Journal, Ledger, Mark, Records, Staged, mark_of, record};
 pub use engine::{ConnId, Engine, Limits};

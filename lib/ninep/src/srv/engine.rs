@@ -6,6 +6,7 @@ use super::open::Fid;
 use super::service::{Now, Request, Service};
 use super::tree::{At, Call, File, Kind, Token, Tree, Verdict};
 use super::turn::Turn;
+use super::verb::named;
 use crate::refusal::{Refusal, Word};
 use crate::srv::fids::Fids;
 use crate::wire::{self, MSIZE_MIN, Rmsg, Tmsg, VERSION};
@@ -348,7 +349,7 @@ impl<S: Service> Engine<S> {
                         break Ok(());
                     };
                     match check_line(line, *max_line) {
-                        Err(refusal) => Verdict::Refuse { verb: "CTL".into(), refusal },
+                        Err(refusal) => named(Verdict::Refuse { verb: "CTL".into(), refusal }, line),
                         Ok(text) => match run(file, state, &mut self.pipeline, &call, text) {
                             Verdict::Later => {
                                 self.next_serial += 1;
@@ -356,7 +357,7 @@ impl<S: Service> Engine<S> {
                                 self.pending.insert(token, pending);
                                 return;
                             }
-                            verdict => verdict,
+                            verdict => named(verdict, line),
                         },
                     }
                 }
