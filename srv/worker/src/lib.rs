@@ -202,6 +202,11 @@ impl Service for Fs {
         self.workers.sync()
     }
 
+    /// Who holds a file or a directory of a worker that is gone is told so, whatever it asks.
+    fn gone(&self, key: Key) -> Option<Refusal> {
+        (key != 0 && key & SHARD == 0 && self.workers.get(key).is_none()).then(gone)
+    }
+
     fn outbox(&mut self) -> Vec<Request> {
         core::mem::take(&mut self.outbox)
     }

@@ -227,3 +227,35 @@ fn a_reader_that_was_away_for_ten_wraps_is_told_once_and_reads_on() {
     let want: Vec<u8> = (144..160).flat_map(record).collect();
     assert_eq!(text, want);
 }
+
+#[test]
+fn who_holds_anything_of_a_worker_that_is_gone_is_told_so() {
+    let (mut hive, conn) = Hive::new(4096);
+    let engine = &mut hive.engine;
+    call(engine, conn, &Tmsg::Walk { fid: 0, newfid: 20, names: Names::from(&["w"][..]) }, |_| ()).unwrap();
+    open(engine, conn, 21, &["w"], 0);
+    open(engine, conn, 22, &["w", "status"], 0);
+    open(engine, conn, 23, &["w", "cursor"], 2);
+    let ctl = attach(engine, "server:queen", "ctl");
+    open(engine, ctl, 1, &["ctl"], 1);
+    let data = b"{\"drop\":{\"id\":\"w\"}}\n";
+    call(engine, ctl, &Tmsg::Write { fid: 1, offset: u64::MAX, data }, |_| ()).unwrap();
+    let names = Names::from(&["status"][..]);
+    for msg in [
+        Tmsg::Walk { fid: 20, newfid: 30, names },
+        Tmsg::Lopen { fid: 20, flags: 0 },
+        Tmsg::Getattr { fid: 20, mask: 0x7ff },
+        Tmsg::Readdir { fid: 21, offset: 0, count: 100 },
+        Tmsg::Read { fid: 22, offset: 0, count: 100 },
+        Tmsg::Read { fid: 23, offset: 0, count: 100 },
+        Tmsg::Write { fid: 23, offset: 0, data: b"1" },
+        Tmsg::Write { fid: 1, offset: u64::MAX, data: b"x" },
+    ] {
+        assert_eq!(call(engine, conn, &msg, |_| ()), Err(Word::Revoked), "{msg:?}");
+    }
+    for fid in [20, 21, 22, 23, 1] {
+        assert_eq!(call(engine, conn, &Tmsg::Clunk { fid }, |_| ()), Ok(()));
+    }
+    let names = Names::from(&["w"][..]);
+    assert_eq!(call(engine, conn, &Tmsg::Walk { fid: 0, newfid: 31, names }, |_| ()), Err(Word::NotFound));
+}

@@ -292,6 +292,13 @@ impl<S: Service> Engine<S> {
         if !conn.has_version {
             return error(&mut conn.out, tag, &Refusal::new(Word::Invalid, "Tversion first"), tells_detail);
         }
+        if !matches!(msg, Tmsg::Clunk { .. } | Tmsg::Remove { .. })
+            && let Some(fid) = wire::fid_of(frame)
+            && let Ok(Fid { at, .. }) = conn.fids.get(fid)
+            && let Some(refusal) = self.tree.state.gone(at.key)
+        {
+            return error(&mut conn.out, tag, &refusal, tells_detail);
+        }
         if let Tmsg::Write { fid, offset, data } = msg
             && let Ok(Fid { open: Some(open), at, .. }) = conn.fids.get_mut(fid)
             && matches!(self.tree.file(*at).kind, Kind::Ctl { .. } | Kind::Orders { .. })

@@ -1,6 +1,6 @@
 //! What a server's state tells the loop around it: when to wake, whom to ask, what has been decided.
 
-use super::tree::{Call, Token, Verdict};
+use super::tree::{Call, Key, Token, Verdict};
 use crate::refusal::Refusal;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -73,6 +73,11 @@ pub trait Service {
     /// What was written to the file of this call must be durable: a Tfsync waits for it.
     fn sync(&mut self, _call: &Call) -> Result<(), Refusal> {
         Ok(())
+    }
+    /// Why a fid of the entry with this key is good no more, where the entry has gone; what is still done
+    /// with such a fid is to clunk it.
+    fn gone(&self, _key: Key) -> Option<Refusal> {
+        None
     }
     /// Commands that were answered [`Verdict::Later`] and are decided now.
     fn completions(&mut self) -> Vec<(Token, Verdict)> {
