@@ -63,8 +63,13 @@ impl Ledger for Queen {
         self.ahead.clone().apply(&entry(it)).map(drop).map_err(Refusal::from)
     }
 
+    fn is_repeated(&self, command: &Command) -> bool {
+        matches!(self.ahead.repeated(command), Ok(Some(_)))
+    }
+
     fn stage(&mut self, it: &Entry<Command>) -> Result<Staged, Refusal> {
         if let Some(first) = self.state.repeated(it.command).map_err(Refusal::from)? {
+            self.say_repeated(it, &first);
             return Ok(Staged::Again(first.line(0)));
         }
         let outcome = self.ahead.apply(&entry(it)).map_err(Refusal::from)?;

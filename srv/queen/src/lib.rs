@@ -14,6 +14,7 @@ mod ledger;
 mod mint;
 mod owners;
 mod queen;
+mod repeats;
 mod show;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::flow::Flow;
 use crate::mint::Minter;
+use crate::repeats::Repeats;
 use alloc::collections::VecDeque;
 use authority::{Command, State};
 use ninep::refusal::Refusal;
@@ -58,6 +59,7 @@ pub struct Queen {
     /// The gate has said that it takes questions; one that does not is missing.
     pub(crate) is_gate_open: bool,
     pub(crate) gate_ms: Option<u64>,
+    pub(crate) repeats: Repeats,
 }
 
 impl Queen {
@@ -85,6 +87,7 @@ impl Queen {
             look_ms: None,
             is_gate_open: false,
             gate_ms: None,
+            repeats: Repeats::default(),
         }
     }
 

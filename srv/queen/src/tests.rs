@@ -337,6 +337,9 @@ fn the_same_envelope_is_answered_the_same_after_a_restart() {
     hive.restart();
     assert_eq!(hive.give(QUEEN, &line).unwrap(), format!("{first} dup=1"));
     assert_eq!(hive.queen.state.workers().count(), 1);
+    hive.turn();
+    let seq = first.rsplit_once("seq=").unwrap().1;
+    assert!(hive.was_told(&format!("queen duplicate SPAWN id=e key=k of seq={seq}, not done again")));
 }
 
 #[test]

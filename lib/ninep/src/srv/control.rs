@@ -64,6 +64,10 @@ pub trait Ledger {
     }
     /// Would it be carried out? Asked before an approval is consumed for it.
     fn check(&self, entry: &Entry<Self::Command>) -> Result<(), Refusal>;
+    /// Has it been carried out before, or is it on its way? It takes no approval then.
+    fn is_repeated(&self, _command: &Self::Command) -> bool {
+        false
+    }
     /// Carries it out in `ahead`. A refusal has changed nothing.
     fn stage(&mut self, entry: &Entry<Self::Command>) -> Result<Staged, Refusal>;
     /// It is durable: carries it out in `settled`, and its effects in the world. `ack` is the whole line;

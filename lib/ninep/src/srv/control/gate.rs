@@ -210,6 +210,10 @@ impl<S: Ledger> Control<S> {
                     pending.gate = Gate::Passed;
                     None
                 }
+                Ok("gated") if i == 0 && keep.is_empty() && state.is_repeated(&pending.command) => {
+                    pending.gate = Gate::Passed;
+                    None
+                }
                 Ok("gated") if i == 0 && keep.is_empty() => {
                     pending.ts_ms = self.time();
                     pending.gate = Gate::Takes;

@@ -53,6 +53,9 @@ impl Ledger for Counter {
     fn check(&self, entry: &Entry<Self::Command>) -> Result<(), Refusal> {
         self.ahead.clone().apply(entry.command.0).map(drop)
     }
+    fn is_repeated(&self, command: &Self::Command) -> bool {
+        command.1.as_ref().is_some_and(|id| self.seen.contains_key(id))
+    }
     fn stage(&mut self, entry: &Entry<Self::Command>) -> Result<Staged, Refusal> {
         if let Some(id) = &entry.command.1
             && let Some(seq) = self.seen.get(id)
@@ -402,6 +405,26 @@ fn a_gated_command_is_checked_before_an_approval_is_taken() {
     assert_eq!(line(&append[0]).matches("\"cmd\"").count(), 2);
     desk.answer(&append[0], Ok("OK APPEND seq=1 n=2\n"));
     assert_eq!(desk.replies(), [(good, None), (other, None)]);
+}
+
+#[test]
+fn a_duplicate_takes_no_approval() {
+    let mut desk = Desk::new(Some("audit"), Some("policy"));
+    desk.open("0");
+    let first = desk.write("5 a");
+    for answer in ["OK GATE 0=gated gen=1\n", "OK GATE 0=approved:a-1 gen=1\n"] {
+        let ask = desk.requests();
+        desk.answer(&ask[0], Ok(answer));
+    }
+    let append = desk.requests();
+    desk.answer(&append[0], Ok("OK APPEND seq=1 n=1\n"));
+    assert_eq!(desk.replies(), [(first, None)]);
+    let again = desk.write("5 a");
+    let ask = desk.requests();
+    desk.answer(&ask[0], Ok("OK GATE 0=gated gen=1\n"));
+    assert_eq!(desk.replies(), [(again, None)]);
+    assert!(desk.requests().is_empty(), "nothing is taken, nothing is journaled");
+    assert_eq!(desk.engine.tree.state.settled, Sum(5));
 }
 
 #[test]
