@@ -95,12 +95,11 @@ pub(crate) fn lease_summary(queen: &Queen, _: &Call, out: &mut String) -> Shown 
 
 pub(crate) fn leases(queen: &Queen, _: &Call, out: &mut String) -> Shown {
     queen.state.leases().active().try_for_each(|lease| {
-        let Lease { id, resource, subject, mem_mb, streams, priority, expires_ms, job } = lease;
-        let job = job.as_ref().map(|job| format!(" job={job}")).unwrap_or_default();
+        let Lease { id, resource, subject, mem_mb, streams, priority, expires_ms, .. } = lease;
         wrote(writeln!(
             out,
             "{id} resource={resource} subject={subject} mem_mb={mem_mb} streams={streams} \
-             priority={priority} expires_ms={expires_ms}{job}"
+             priority={priority} expires_ms={expires_ms}"
         ))
     })
 }
@@ -123,13 +122,10 @@ pub(crate) fn queue(queen: &Queen, call: &Call, out: &mut String) -> Shown {
     queen.state.schedule().jobs().into_iter().try_for_each(|job| {
         let Job { wish, since_ms, lease, .. } = job;
         let age_ms = call.now.wall_ms.saturating_sub(*since_ms);
-        let (state, lease) = match lease {
-            None => ("queued", String::new()),
-            Some(lease) => ("running", format!(" lease={lease}")),
-        };
+        let state = if lease.is_some() { "running" } else { "queued" };
         wrote(writeln!(
             out,
-            "{} state={state} priority={} resource={} age_ms={age_ms}{lease}",
+            "{} state={state} priority={} resource={} age_ms={age_ms}",
             wish.id, wish.priority, wish.resource
         ))
     })
