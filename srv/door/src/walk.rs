@@ -330,8 +330,16 @@ impl Door {
             let qids = if is_clone { &[][..] } else { &qids[..] };
             return self.answer(slot, tag, &Rmsg::Walk { qids: Qids::from(qids) });
         }
+        let asked = self.sessions[slot].fids.get(walk.newfid).map(|fid| Rc::clone(&fid.path));
         self.unwalk(slot, walk);
-        let (why, path) = refusal.unwrap_or_else(|| (Word::NotFound.into(), Rc::from("/")));
+        let (why, path) = match (refusal, asked) {
+            (Some((why, path)), _) if why.word != Word::NotFound => (why, path),
+            // What is not there is told by the name that was asked for.
+            (refusal, asked) => {
+                let why = refusal.map_or(Word::NotFound.into(), |(why, _)| why);
+                (self.no_such_file(slot, why), asked.unwrap_or_else(|_| Rc::from("/")))
+            }
+        };
         // A partial walk says that a name is missing; where one could not be asked for, it says so.
         if qids.is_empty() || why.word != Word::NotFound {
             return self.refuse(slot, tag, why, Some(&path));
@@ -347,6 +355,12 @@ impl Door {
                 qids.get(step.depth - 1).copied().ok_or_else(|| Word::NotFound.into())
             }
             (_, Some(Root::Refused(why))) => Err(why.clone()),
+            // What is missing is the next name, not the mount.
+            (Answer::Refused(why), Some(Root::Ready { qid, .. }))
+                if step.depth == 0 && part.steps.len() > 1 && why.word == Word::NotFound =>
+            {
+                Ok(*qid)
+            }
             (Answer::Refused(why), _) => Err(why.clone()),
             (_, Some(Root::Ready { qid, .. })) if step.depth == 0 => Ok(*qid),
             (Answer::Waiting, _) => Err(Refusal::new(Word::Busy, "the server does not answer")),
