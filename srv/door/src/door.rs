@@ -163,7 +163,10 @@ impl Door {
     pub fn accept(&mut self, rules: Rules, peer: String, peer_uid: Option<u32>) -> Result<usize, Refusal> {
         if self.sessions.len() + self.guests >= self.limits.sessions as usize {
             self.facts.borrow_mut().count(Word::Busy);
-            return Err(Refusal::new(Word::Busy, "too many sessions"));
+            let n = self.limits.sessions;
+            let detail = format!("{n} sessions are there, as many as ninep.sessions allows");
+            self.log_refusal(format!("door refused a connection peer={peer} reason=busy detail={detail}"));
+            return Err(Refusal::new(Word::Busy, detail));
         }
         let number = self.seat.number();
         let public = Rc::new(RefCell::new(Public {
@@ -360,21 +363,25 @@ impl Door {
     /// Counts and keeps a refusal without answering.
     pub(crate) fn note(&mut self, slot: usize, refusal: &Refusal, path: Option<&str>) {
         self.facts.borrow_mut().count(refusal.word);
-        let session = &self.sessions[slot];
-        let (reason, detail, path) = (refusal.word.reason(), &refusal.detail, path.unwrap_or("/"));
-        let text = if detail.is_empty() {
-            format!("reason={reason} path={path}")
-        } else {
-            format!("reason={reason} path={path} detail={detail}")
-        };
+        let text = told(refusal, path);
         // Asking for what is not there is how programs look around; it is counted, not reported.
-        if !matches!(refusal.word, Word::NotFound | Word::Closed | Word::Unsupported) {
-            let line = format!("door session {} refused owner={} {text}", session.number, session.uname);
-            session.public.borrow_mut().errstr = text;
-            self.log_refusal(line);
-        } else {
-            session.public.borrow_mut().errstr = text;
+        if !is_quiet(refusal) {
+            self.log_refused(slot, &text);
         }
+        self.sessions[slot].public.borrow_mut().errstr = text;
+    }
+
+    /// Reports what [`Door::note`] only counts: the command that names what is not there was meant.
+    pub(crate) fn log_quiet(&mut self, slot: usize, refusal: &Refusal, path: Option<&str>) {
+        if is_quiet(refusal) {
+            self.log_refused(slot, &told(refusal, path));
+        }
+    }
+
+    fn log_refused(&mut self, slot: usize, text: &str) {
+        let session = &self.sessions[slot];
+        let line = format!("door session {} refused owner={} {text}", session.number, session.uname);
+        self.log_refusal(line);
     }
 
     fn log_refusal(&mut self, line: String) {
@@ -601,16 +608,26 @@ impl Door {
         }
     }
 
-    /// A refused attach or write, for the journal.
+    /// A refused attach or write, for the journal, whatever the reason (spec 6.1); a fid that is none has no
+    /// file that it could be about.
     pub(crate) fn deny(&mut self, slot: usize, verb: &str, refusal: &Refusal, path: Option<&str>) {
-        let is_denial = matches!(
-            refusal.word,
-            Word::Permission | Word::Policy | Word::Quota | Word::Cut | Word::Revoked | Word::RateLimited
-        );
-        if is_denial {
+        if refusal.word != Word::Closed {
             let who = self.sessions[slot].who();
             self.facts.borrow_mut().records.deny(&who, path.unwrap_or(""), verb, refusal, self.now);
         }
+    }
+
+    /// The same of what the door itself has refused: that a ticket's limits are spent is recorded once a
+    /// second at most (spec 3.2).
+    pub(crate) fn deny_here(&mut self, slot: usize, verb: &str, refusal: &Refusal, path: Option<&str>) {
+        if refusal.word == Word::Quota {
+            let (now_ms, session) = (self.now.mono_ms, &mut self.sessions[slot]);
+            if session.quota_ms.is_some_and(|last| now_ms < last + 1000) {
+                return;
+            }
+            session.quota_ms = Some(now_ms);
+        }
+        self.deny(slot, verb, refusal, path);
     }
 
     /// The time that was set.
@@ -668,6 +685,20 @@ impl Door {
         }
         ends
     }
+}
+
+/// A refusal as errstr and the log have it (DESIGN 5).
+fn told(refusal: &Refusal, path: Option<&str>) -> String {
+    let (reason, detail, path) = (refusal.word.reason(), &refusal.detail, path.unwrap_or("/"));
+    if detail.is_empty() {
+        format!("reason={reason} path={path}")
+    } else {
+        format!("reason={reason} path={path} detail={detail}")
+    }
+}
+
+fn is_quiet(refusal: &Refusal) -> bool {
+    matches!(refusal.word, Word::NotFound | Word::Closed | Word::Unsupported)
 }
 
 fn gone(server: &str) -> Refusal {

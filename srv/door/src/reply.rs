@@ -110,6 +110,7 @@ impl Door {
             let why = told_by(frame);
             if asked == kind::TWRITE {
                 self.deny(slot, "WRITE", &why, path.as_deref());
+                self.log_quiet(slot, &why, path.as_deref());
             }
             return self.refuse(slot, tag, why, path.as_deref());
         }
@@ -220,7 +221,7 @@ impl Door {
     }
 
     /// A missing file, said in the terms of who asked.
-    fn no_such_file(&self, slot: usize, why: Refusal) -> Refusal {
+    pub(crate) fn no_such_file(&self, slot: usize, why: Refusal) -> Refusal {
         if why.word == Word::NotFound && why.detail.is_empty() {
             return Refusal::new(Word::NotFound, self.no_such(slot));
         }

@@ -115,7 +115,7 @@ impl Door {
         }
         if let Err((refusal, path)) = self.dispatch(slot, tag, &msg, frame) {
             if let Some(verb) = denied_verb(&msg) {
-                self.deny(slot, verb, &refusal, path.as_deref());
+                self.deny_here(slot, verb, &refusal, path.as_deref());
             }
             self.refuse(slot, tag, refusal, path.as_deref());
         }

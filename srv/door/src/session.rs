@@ -145,6 +145,8 @@ pub(crate) struct Session {
     pub(crate) sent: usize,
     pub(crate) first_ms: u64,
     pub(crate) last_ms: u64,
+    /// When the journal was told last that its ticket's limits are spent.
+    pub(crate) quota_ms: Option<u64>,
     pub(crate) is_ending: bool,
     /// Its attach belongs to that door.
     pub(crate) goes_to: Option<u32>,
@@ -195,6 +197,7 @@ impl Session {
             sent: 0,
             first_ms: now_ms,
             last_ms: now_ms,
+            quota_ms: None,
             is_ending: false,
             goes_to: None,
             is_dirty: false,

@@ -238,3 +238,28 @@ fn refusals_are_counted_and_kept() {
     let sessions = "sessions total=1 worker=0 shard_bits=8 shard_count=256\n";
     assert_eq!(queen.read(&mut hive, "/proc/9p/sessions"), Ok(sessions.into()));
 }
+
+/// What the journal is to be told since it was asked last: the acks of denials.
+fn denials(hive: &mut Hive) -> Vec<String> {
+    let mut facts = hive.door.facts.borrow_mut();
+    let Some(append) = facts.records.append(1, hive.now) else { return Vec::new() };
+    facts.records.appended(Ok(()), hive.now);
+    let ninep::srv::Op::Write(line) = append.op else { panic!("an append is a write") };
+    let line = String::from_utf8(line).unwrap();
+    let acks = line.split("\"kind\":\"deny\"").skip(1);
+    acks.map(|rest| rest.split("\"ack\":\"").nth(1).unwrap().split('"').next().unwrap().into()).collect()
+}
+
+#[test]
+fn every_refused_write_and_attach_is_for_the_journal() {
+    let mut hive = Hive::new();
+    hive.door.facts.borrow_mut().records = ninep::srv::Records::new(true);
+    let mut queen = hive.queen();
+    assert!(denials(&mut hive).is_empty());
+    assert_eq!(queen.write(&mut hive, "/queen/ctl", &"x".repeat(101)), Err(Word::TooBig));
+    assert_eq!(queen.write(&mut hive, "/queen/ctl", "\n"), Err(Word::Invalid));
+    assert_eq!(queen.open(&mut hive, "/proc/boot", 1), Err(Word::Permission));
+    assert_eq!(queen.read(&mut hive, "/proc/none"), Err(Word::NotFound));
+    let told = ["WRITE reason=toobig", "WRITE reason=invalid", "OPEN reason=permission"];
+    assert_eq!(denials(&mut hive), told.map(|what| format!("ERR {what}")));
+}

@@ -92,6 +92,31 @@ fn a_narrowed_ticket_is_held_to_its_own_limits_while_its_parent_is_in_use() {
 }
 
 #[test]
+fn a_spent_limit_is_for_the_journal_once_a_second() {
+    let mut hive = Hive::new();
+    hive.door.facts.borrow_mut().records = ninep::srv::Records::new(true);
+    let scopes = Some(vec![Scope { path: "/queen/ctl".into(), verbs: Verbs::Both, rate_per_s: 3 }]);
+    let less = Attenuation { scopes, ..Attenuation::default() };
+    let child = minted(&mut hive).narrow(&less, [3; 32]).unwrap();
+    let mut queen = shown(&mut hive, &child);
+    let fid = queen.open(&mut hive, "/queen/ctl", 1).unwrap();
+    for told in [1, 2] {
+        let write = Tmsg::Write { fid, offset: u64::MAX, data: b"{}\n" };
+        let refused = (0..40).filter(|_| word(&queen.ask(&mut hive, &write)) == Some(Word::Quota)).count();
+        assert!(refused > 20, "{refused}");
+        let mut facts = hive.door.facts.borrow_mut();
+        let counted = facts.refused[1];
+        assert!(counted >= told * 20, "{counted}");
+        let said = facts.records.append(1, hive.now).map(|append| append.op);
+        let Some(ninep::srv::Op::Write(line)) = said else { panic!("one is told") };
+        assert_eq!(String::from_utf8(line).unwrap().matches("reason=quota").count(), 1);
+        facts.records.appended(Ok(()), hive.now);
+        drop(facts);
+        hive.after(1000);
+    }
+}
+
+#[test]
 fn to_narrow_or_attach_again_does_not_renew_a_budget() {
     let mut hive = Hive::new();
     let parent = minted(&mut hive);
