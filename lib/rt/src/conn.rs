@@ -3,13 +3,6 @@
 use crate::prelude::*;
 use chan::Moved;
 use ninep::srv::{ConnId, Engine, Now, Service};
-use ninep::wire::MSIZE_MAX;
-
-/// Replies that may wait on one connection before it is read no further.
-pub(crate) const QUEUE_MAX: usize = 256 << 10;
-/// Requests taken between two looks at the queue: small ones can ask for large replies. No frame is
-/// larger.
-const WINDOW: usize = MSIZE_MAX as usize;
 
 /// A stream that does not wait.
 pub(crate) trait Stream {
@@ -84,11 +77,10 @@ impl<T: Stream> Conn<T> {
     ) -> Option<usize> {
         let mut used = 0;
         loop {
-            if engine.output(id).len() > QUEUE_MAX && !self.send(engine, id)? {
+            if !engine.has_room(id) && !self.send(engine, id)? {
                 return Some(used);
             }
-            let window = &input[used..input.len().min(used + WINDOW)];
-            match engine.feed(id, window, now)? {
+            match engine.feed(id, &input[used..], now)? {
                 0 => break,
                 n => used += n,
             }
@@ -105,7 +97,7 @@ impl<T: Stream> Conn<T> {
             }
             match self.stream.write(output) {
                 Moved::Bytes(n) => engine.consume(id, n),
-                Moved::Later => return Some(output.len() <= QUEUE_MAX),
+                Moved::Later => return Some(engine.has_room(id)),
                 Moved::Ended => return None,
             }
         }

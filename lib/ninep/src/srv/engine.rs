@@ -30,6 +30,8 @@ pub struct Limits {
     pub waiting: usize,
     /// Bytes of acknowledgements kept for one ctl, and for one open fid of it.
     pub acks_bytes: usize,
+    /// Bytes of replies that may wait on one connection before its next request is looked at.
+    pub queue_bytes: usize,
     /// Whether Rlerror carries its detail after the errno: on channels to a door, which strips it.
     pub tells_detail: bool,
 }
@@ -42,6 +44,7 @@ impl Default for Limits {
             is_strict: false,
             waiting: 1024,
             acks_bytes: 4096,
+            queue_bytes: 256 << 10,
             tells_detail: false,
         }
     }
@@ -164,12 +167,15 @@ impl<S: Service> Engine<S> {
         self.pending.retain(|_, pending| pending.conn != id);
     }
 
-    /// Takes whole frames from the front of `input`; returns how many bytes it is done with, or None
-    /// where the connection must end.
+    /// Takes whole frames from the front of `input`, as long as there is room among the replies; returns how many
+    /// bytes it is done with, or None where the connection must end.
     pub fn feed(&mut self, id: ConnId, input: &[u8], now: Now) -> Option<usize> {
         let mut used = 0;
         loop {
             let conn = self.conns.get_mut(&id)?;
+            if conn.out.len() - conn.sent > self.limits.queue_bytes {
+                return Some(used);
+            }
             let (n, next) = conn.framer.next(&input[used..]);
             used += n;
             match next {
@@ -182,6 +188,11 @@ impl<S: Service> Engine<S> {
                 Next::Frame(frame) => self.request(id, frame, now),
             }
         }
+    }
+
+    /// Is there room for further replies?
+    pub fn has_room(&self, id: ConnId) -> bool {
+        self.output(id).len() <= self.limits.queue_bytes
     }
 
     /// Replies that wait to be sent on a connection.

@@ -4,7 +4,7 @@ use super::boot::Boot;
 use super::clock;
 use super::doors::Doors;
 use super::poll::{Event, Poll, Wish};
-use crate::conn::{self, QUEUE_MAX, Stream};
+use crate::conn::{self, Stream};
 use crate::link::{Link, Rest};
 use crate::peers::{Answer, Peers, Wires};
 use crate::tracing;
@@ -223,7 +223,7 @@ impl<S: Service> Host<S> {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let wish = match self.engine.output(id).len() {
             0 => Wish::Read,
-            n if n > QUEUE_MAX => Wish::Write,
+            _ if !self.engine.has_room(id) => Wish::Write,
             _ => Wish::Both,
         };
         if wish != conn.wish {

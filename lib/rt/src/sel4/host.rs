@@ -3,7 +3,7 @@
 use super::boot::Boot;
 use super::clock;
 use super::poll::{Poll, Wire};
-use crate::conn::{Conn, QUEUE_MAX};
+use crate::conn::Conn;
 use crate::link::{Link, Rest};
 use crate::peers::{Answer, Peers, Wires};
 use crate::prelude::*;
@@ -125,7 +125,7 @@ impl<S: Service> Host<S> {
             let client = &mut self.clients[at];
             let Some(id) = client.id else { return };
             // Nothing more is read while replies find no room: the client rings when it has taken some.
-            let reads = self.engine.output(id).len() <= QUEUE_MAX;
+            let reads = self.engine.has_room(id);
             let before = client.conn.stream.bytes_read();
             let conn = &mut client.conn;
             let taken = conn.read(&mut self.engine, id, &mut self.buffer, reads, now);
