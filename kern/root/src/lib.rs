@@ -4,8 +4,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod bootargs;
 pub mod bundle;
 pub mod memory;
 pub mod program;
 pub mod restart;
 pub mod topology;
+pub mod watch;

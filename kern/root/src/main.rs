@@ -71,7 +71,8 @@ mod bare {
     fn prepare(boot: BootInfo, output: &mut Output) -> Result<Pump, Failed> {
         let (version, manifest) = (env!("CARGO_PKG_VERSION"), env!("COHESIX_MANIFEST"));
         output.note(format_args!("[loader] cohesix {version} manifest {manifest}"));
-        say!(output, "banner cohesix {version} manifest {manifest} cores={}", boot.cores());
+        let cores = root_task::bootargs::cores(crate::shared::tree(&boot), boot.cores());
+        say!(output, "banner cohesix {version} manifest {manifest} cores={cores}");
         let empty = boot.empty();
         check_cspace(empty.start)?;
         say!(output, "cspace ok bits={} empty={}..{}", boot.cnode_bits(), empty.start, empty.end);

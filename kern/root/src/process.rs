@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 use root_task::program::Program;
 use root_task::restart::Restarts;
 use root_task::topology::{Entry, Kind, ROOT};
+use root_task::watch::Watch;
 use sel4::kernel::object;
 use sel4::{CNode, Endpoint, Frame, Memory, Notification, Rights, Tcb, VSpace};
 use task::config::{Config, Text, Wire};
@@ -69,8 +70,9 @@ pub(crate) struct Process {
     pub(crate) restarts: Restarts,
     /// The deadline for which it was woken last.
     pub(crate) woken_ms: u64,
-    /// The state of its sleep that was seen last, and since when.
-    pub(crate) seen: (u64, u64),
+    pub(crate) watch: Watch,
+    /// Its memory is not as the kernel gave it.
+    has_run: bool,
     program: Program<'static>,
     /// The first large page of its code.
     text: Frame,
@@ -111,7 +113,8 @@ impl Process {
             state: State::Down,
             restarts: Restarts::default(),
             woken_ms: 0,
-            seen: (0, 0),
+            watch: Watch::default(),
+            has_run: false,
             program,
             text: Frame(page),
             tcb,
@@ -330,7 +333,7 @@ impl Process {
     /// Lets it run from its first instruction, with its memory as at the first time.
     pub(crate) fn start(&mut self, shared: &mut Shared, now_ms: u64) -> Result<(), Failed> {
         let bytes = (self.data_pages * LARGE) as usize;
-        if self.seen != (0, 0) {
+        if self.has_run {
             // SAFETY: its data's pages are mapped there for good; it does not run, and nothing else refers to
             // them.
             unsafe { (self.window(place::DATA) as *mut u8).write_bytes(0, bytes) };
@@ -341,7 +344,8 @@ impl Process {
         self.config().seed = seed;
         let _ = self.wait.poll();
         self.woken_ms = 0;
-        self.seen = (0, now_ms.max(1));
+        self.has_run = true;
+        self.watch = Watch::new(now_ms);
         self.state = State::Up;
         shared.lives().started(self.number);
         let starts = self.restarts.recent();

@@ -9,7 +9,9 @@ use core::sync::atomic::Ordering;
 use console::Editor;
 use drivers::Tick;
 use hal::PhysicalTimer;
+use root_task::bootargs;
 use root_task::topology::{Kind, Restart, Topology};
+use root_task::watch::Seen;
 use sel4::kernel::object;
 use sel4::{BootInfo, CNode, Endpoint, Irq, Message, Notification, Rights, Tcb};
 use task::Channel;
@@ -27,10 +29,6 @@ use crate::verbs;
 pub(crate) const TICK_MS: u64 = 5;
 /// The longest sleep.
 const SLEEP_MS: u64 = 1000;
-/// A process that neither sleeps nor comes round to it for so long will never do.
-const STUCK_MS: u64 = 10_000;
-/// A process that neither sleeps nor comes round to it for so long shares its core by the kernel's tick.
-const LONG_MS: u64 = 20;
 /// The physical timer's interrupt, private to each core.
 const TIMER_LINE: u64 = 30;
 /// The serial line's interrupt on QEMU's machine.
@@ -88,12 +86,11 @@ impl Pump {
         // SAFETY: lib/sel4 builds only for kernels that export the timer; this is the only value made of it.
         let tick = Tick::start(unsafe { PhysicalTimer::new() }, TICK_MS);
         // The device tree holds the firmware's random bytes, where it has any.
-        let tree = boot.chunks().find(|chunk| chunk.kind == sel4::kernel::boot_chunk::FDT);
-        let tree = tree.map_or(&[][..], |chunk| chunk.bytes);
+        let tree = crate::shared::tree(&boot);
         let has_seed = tree.windows(8).any(|bytes| bytes == b"rng-seed");
         let mut shared = Shared::new(&mut store, &boot, tree)?;
         shared.stir(&tick.now_ms().to_le_bytes());
-        let count = boot.cores();
+        let used = bootargs::cores(tree, boot.cores());
         let restart = Topology::new(shared.bundle.file(root_task::topology::FILE).unwrap_or(&[])).restart();
         let mut pump = Self {
             boot,
@@ -107,7 +104,7 @@ impl Pump {
             net: Relay::default(),
             restart,
             cores,
-            ends: Ends { faults: endpoint, pump: notification, cores: count },
+            ends: Ends { faults: endpoint, pump: notification, cores: used },
             bell,
             has_seed,
             is_ready: false,
@@ -193,14 +190,18 @@ impl Pump {
                         next_ms = next_ms.min(deadline_ms);
                     }
                     let (sleeps, turns) = process.report().sleep();
-                    if sleeps || turns != process.seen.0 {
-                        process.seen = (turns, now_ms.max(1));
-                    } else if now_ms - process.seen.1 > STUCK_MS {
-                        say!(output, "fault {} cause=stuck", process.name);
-                        self.ended(number, "stuck", output);
-                    } else if now_ms - process.seen.1 > LONG_MS {
-                        // Until the console is ready, all are on the first one.
-                        busy |= 1 << if self.is_ready { process.core } else { 0 };
+                    match process.watch.look(now_ms, self.ticks, sleeps, turns) {
+                        Seen::Well => {}
+                        Seen::Busy => {
+                            // Until the console is ready, all are on the first one.
+                            busy |= 1 << if self.is_ready { process.core } else { 0 };
+                            // It is counted in the ticks at which it is looked at.
+                            next_ms = next_ms.min(now_ms + TICK_MS);
+                        }
+                        Seen::Stuck => {
+                            say!(output, "fault {} cause=stuck", process.name);
+                            self.ended(number, "stuck", output);
+                        }
                     }
                 }
             }

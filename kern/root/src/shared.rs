@@ -114,6 +114,12 @@ impl Shared {
     }
 }
 
+/// The device tree, as the boot program left it; nothing where the kernel passes none on.
+pub(crate) fn tree(boot: &BootInfo) -> &'static [u8] {
+    let tree = boot.chunks().find(|chunk| chunk.kind == sel4::kernel::boot_chunk::FDT);
+    tree.map_or(&[], |chunk| chunk.bytes)
+}
+
 /// The bundle, which the loader put on the page behind the image.
 fn bundle(boot: &BootInfo) -> Result<&'static [u8], Failed> {
     unsafe extern "C" {

@@ -109,7 +109,7 @@ fn root(pump: &mut Pump, verb: RootVerb, output: &mut Output) -> bool {
             print(output, &Answer::end());
         }
         RootVerb::Smp => {
-            print(output, &answer.with_number("cores", boot.cores()).with_number("ticks", pump.ticks));
+            print(output, &answer.with_number("cores", pump.ends.cores).with_number("ticks", pump.ticks));
             for process in &pump.processes {
                 let state = match process.state {
                     State::Up => "up",
