@@ -1,6 +1,6 @@
 //! The first PCI bus through its configuration space in memory (PCI Express 5.0, 7.2.2, "ECAM").
 
-use hal::{Fault, Registers};
+use hal::{Fault, Narrow, Registers};
 
 /// Bytes of the configuration space of one bus.
 pub const BUS_BYTES: usize = DEVICES << DEVICE_SHIFT;
@@ -104,5 +104,17 @@ impl<C: Registers> Pci<C> {
     pub fn line(&mut self, function: Function) -> Option<usize> {
         let pin = (self.read(function, PIN) >> 8 & 0xff) as usize;
         (1..=4).contains(&pin).then(|| (function.device + pin - 1) % 4)
+    }
+}
+
+impl<C: Narrow> Pci<C> {
+    /// Writes 8 bits of a function's own registers in the configuration space.
+    pub(crate) fn write_u8(&mut self, function: Function, register: usize, value: u8) {
+        self.config.write_u8(function.device << DEVICE_SHIFT | register, value);
+    }
+
+    /// Writes 16 bits of a function's own registers there.
+    pub(crate) fn write_u16(&mut self, function: Function, register: usize, value: u16) {
+        self.config.write_u16(function.device << DEVICE_SHIFT | register, value);
     }
 }

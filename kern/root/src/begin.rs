@@ -138,13 +138,13 @@ impl Pump {
         Err(Failed::Process("pong does not answer"))
     }
 
-    /// Begins every process anew that is started again when it ends, and ends the others.
+    /// Begins every process anew that is started again when it ends, and ends the others. What is kept over lives is
+    /// kept.
     pub(crate) fn begin_again(&mut self, output: &mut Output) {
         for number in 0..self.processes.len() {
             if let Err(why) = self.processes[number].stop(&self.shared) {
                 say!(output, "{}: {why}", self.processes[number].name);
             }
-            self.processes[number].forget();
         }
         for number in 0..self.processes.len() {
             let process = &mut self.processes[number];

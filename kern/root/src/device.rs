@@ -17,8 +17,8 @@ const VIRTIO_LINE: u64 = 48;
 /// Slots on one page: a device that is to be alone on its page is put into the first of them.
 const SLOTS_PER_PAGE: u64 = 8;
 /// The configuration space of the first PCI bus, and the place for the registers of what is on it.
-const PCI: u64 = 0x40_1000_0000;
-const PCI_REGISTERS: u64 = 0x1000_0000;
+pub(crate) const PCI: u64 = 0x40_1000_0000;
+pub(crate) const PCI_REGISTERS: u64 = 0x1000_0000;
 /// The bus's four interrupt lines.
 const PCI_LINES: [u64; 4] = [35, 36, 37, 38];
 

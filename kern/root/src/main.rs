@@ -23,6 +23,8 @@ mod pump;
 #[cfg(target_os = "none")]
 mod relay;
 #[cfg(target_os = "none")]
+mod reset;
+#[cfg(target_os = "none")]
 mod shared;
 #[cfg(target_os = "none")]
 mod space;

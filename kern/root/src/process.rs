@@ -25,8 +25,6 @@ const PRIORITY: u64 = 200;
 /// Where large pages of process 0 are seen from here; those of the next are a stride further.
 const WINDOWS: u64 = 0x1_0000_0000;
 const STRIDE: u64 = place::TEXT_MAX + place::DATA_MAX;
-/// Where memory that process 0 keeps is seen from here.
-const KEPT: u64 = 0x8_0000_0000;
 /// Where configuration and report of process 0 are.
 const PAGES: u64 = 0x3800_0000;
 /// Where this end of channels lies.
@@ -292,27 +290,10 @@ impl Process {
         self.keep_pages = kept_pages(kib);
         for page in 0..self.keep_pages {
             let frame = Frame(store.make(object::ARM_LARGE_PAGE, 0)?);
-            let copy = Frame(store.copy(frame.0)?);
-            let (there, here) = (place::KEEP + page * LARGE, self.kept() + page * LARGE);
-            store.map(copy, VSpace::OWN, here, Rights::READ_WRITE, Memory::Data)?;
-            store.map(frame, self.vspace, there, Rights::READ_WRITE, Memory::Data)?;
+            store.map(frame, self.vspace, place::KEEP + page * LARGE, Rights::READ_WRITE, Memory::Data)?;
         }
         self.config().kept = self.keep_pages * LARGE;
         Ok(())
-    }
-
-    fn kept(&self) -> u64 {
-        KEPT + u64::from(self.number) * place::KEEP_MAX
-    }
-
-    /// Its next life is its first. It does not run.
-    pub(crate) fn forget(&mut self) {
-        let bytes = (self.keep_pages * LARGE) as usize;
-        if bytes > 0 {
-            // SAFETY: `keep` mapped the pages there for good; who else has them does not run, and nothing here
-            // refers to them.
-            unsafe { (self.kept() as *mut u8).write_bytes(0, bytes) };
-        }
     }
 
     /// Its capabilities and its memory, for what it is given beside what all have.

@@ -21,6 +21,7 @@ use crate::fault::Fault;
 use crate::output::{Output, say};
 use crate::process::{BADGE, BIT, Ends, Process, State};
 use crate::relay::Relay;
+use crate::reset::Reset;
 use crate::shared::Shared;
 use crate::space::{Failed, Store};
 use crate::verbs;
@@ -65,6 +66,7 @@ pub(crate) struct Pump {
     pub(crate) bell: Notification,
     pub(crate) has_seed: bool,
     pub(crate) is_ready: bool,
+    pub(crate) reset: Reset,
     tick: Tick<PhysicalTimer>,
     timer: Irq,
     serial: Irq,
@@ -108,6 +110,7 @@ impl Pump {
             bell,
             has_seed,
             is_ready: false,
+            reset: Reset::default(),
             tick,
             timer,
             serial,

@@ -134,13 +134,19 @@ impl Store {
 
     /// Maps the page of registers at the physical `address` into this process.
     pub(crate) fn device(&mut self, address: u64) -> Result<Mmio, Failed> {
-        let slot = self.device_page(address, object::ARM_SMALL_PAGE)?;
-        let at = self.device_at;
-        self.device_at += PAGE;
+        self.device_of(address, object::ARM_SMALL_PAGE)
+    }
+
+    /// Maps the page of a kind with the registers at the physical `address` into this process.
+    pub(crate) fn device_of(&mut self, address: u64, kind: u64) -> Result<Mmio, Failed> {
+        let slot = self.device_page(address, kind)?;
+        let bytes = 1u64 << sel4::object_bits(kind, 0);
+        let at = self.device_at.next_multiple_of(bytes);
+        self.device_at = at + bytes;
         self.map(Frame(slot), VSpace::OWN, at, Rights::READ_WRITE, Memory::Device)?;
         let base = NonNull::new(at as *mut u32).ok_or(Spent::Device)?;
         // SAFETY: the page was just mapped there as a device's, carve gives each page once, and nothing
         // unmaps it.
-        Ok(unsafe { Mmio::new(base, PAGE as usize) })
+        Ok(unsafe { Mmio::new(base, bytes as usize) })
     }
 }

@@ -132,7 +132,7 @@ fn root(pump: &mut Pump, verb: RootVerb, output: &mut Output) -> bool {
             let detail = "this image has no network";
             print(output, &Answer::err(verb.name(), "unsupported").with("detail", detail));
         }
-        RootVerb::Reboot => reboot(pump, output),
+        RootVerb::Reboot => pump.reboot(output),
     }
     true
 }
@@ -174,11 +174,4 @@ fn caps(pump: &mut Pump, output: &mut Output) {
         let _ = output.write_str("\n");
     }
     pump.store.slots.give_back(free);
-}
-
-/// The kernel passes no firmware calls on, so the machine itself cannot be reset from here: every process is
-/// begun anew, with all its memory, which is what a reset would leave of the hive.
-fn reboot(pump: &mut Pump, output: &mut Output) {
-    print(output, &Answer::ok("REBOOT").with("scope", "hive"));
-    pump.begin_again(output);
 }

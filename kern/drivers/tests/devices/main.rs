@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod blk;
+mod i6300esb;
 mod memory;
 mod net;
 mod pci;
