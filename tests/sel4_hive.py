@@ -7,7 +7,7 @@ import struct
 import sys
 import time
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 TVERSION, RVERSION, TATTACH, RATTACH, TGETATTR, RGETATTR = 100, 101, 104, 105, 24, 25
 NOFID = 0xFFFFFFFF
 
@@ -166,6 +166,7 @@ def again(port):
 
 
 VERBS = {"malformed": malformed, "frames": frames, "sessions": sessions, "silent": silent, "again": again}
-if len(sys.argv) < 3 or sys.argv[1] not in VERBS:
-    sys.exit(__doc__)
-VERBS[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or sys.argv[1] not in VERBS:
+        sys.exit(__doc__)
+    VERBS[sys.argv[1]](*sys.argv[2:])

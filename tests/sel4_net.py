@@ -131,6 +131,7 @@ def flood(here, there):
 
 
 VERBS = {"echo": echo, "many": many, "killed": killed, "flood": flood}
-if len(sys.argv) < 3 or sys.argv[1] not in VERBS:
-    sys.exit(__doc__)
-VERBS[sys.argv[1]](*map(int, sys.argv[2:]))
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or sys.argv[1] not in VERBS:
+        sys.exit(__doc__)
+    VERBS[sys.argv[1]](*map(int, sys.argv[2:]))
