@@ -95,6 +95,12 @@ fn said(line: &str, sent: &mut Option<String>) -> Option<String> {
     }
     // Only what can be printed is echoed.
     let printed = |text: &str| text.chars().filter(|c| matches!(c, ' '..='~')).collect::<String>();
+    // The prompt came after we had begun: what was typed before stands behind it again.
+    if let (Some(echo), Some((before, rest))) = (&*sent, line.split_once(PROMPT))
+        && printed(echo).starts_with(&printed(before))
+    {
+        line = rest;
+    }
     match sent {
         Some(echo) if printed(line) == printed(echo) => {
             *sent = None;
@@ -131,6 +137,12 @@ mod tests {
         assert_eq!(serial.encode("ping"), b"\x15ping\r");
         assert_eq!(lines(&mut serial, b"cohesix> ping\r\nPONG\r\ncohesix> "), ["PONG"]);
         // Where nothing is echoed, and where something is said in between.
+        serial.encode("echo a > /log/queen.log");
+        let late = b"echo a > /locohesix> echo a > /log/queen.log\r\nOK ECHO path=/log/queen.log\r\n";
+        assert_eq!(lines(&mut serial, late), ["OK ECHO path=/log/queen.log"], "a prompt between");
+        serial.encode("cat /f");
+        let text = b"cat /f\r\nOK CAT path=/f\r\ncohesix> and cohesix> more\r\nEND\r\n";
+        assert_eq!(lines(&mut serial, text)[1], "and cohesix> more", "a file's text with a prompt in it");
         serial.encode("mem");
         assert_eq!(
             lines(&mut serial, b"[root] fault x\r\nOK MEM a=1\r\n\r\n"),
