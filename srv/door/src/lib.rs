@@ -24,6 +24,7 @@ mod list;
 mod listeners;
 mod orders;
 mod parts;
+mod refuse;
 #[cfg(not(target_os = "none"))]
 mod relay;
 mod reply;
