@@ -38,15 +38,7 @@ fn queens_own(hive: &Hive, number: u64) -> String {
         scopes: Vec::new(),
         quota: Quota::default(),
     };
-    let bounds = Bounds {
-        max_scopes: 8,
-        max_scope_path: 128,
-        max_rate_per_s: 64,
-        bandwidth_bytes: 0,
-        cursor_resumes: 0,
-        cursor_advances: 0,
-    };
-    ticket::mint(&claims, &key, [7; 32], &bounds).unwrap().reveal().to_string()
+    ticket::mint(&claims, &key, [7; 32], &Bounds::default()).unwrap().reveal().to_string()
 }
 
 fn reads(conn: &mut Conn) -> Result<(), Option<Word>> {

@@ -28,8 +28,8 @@ pub(crate) struct From {
 pub(crate) struct Issuer {
     pub(crate) key: IssuerKey,
     pub(crate) hive: String,
-    /// The bounds of the hive in force, where there is one.
-    pub(crate) bounds: Option<Bounds>,
+    /// The bounds of the hive in force; none where none runs, for the hive that a ticket is shown to has its own.
+    pub(crate) bounds: Bounds,
 }
 
 impl From {
@@ -45,14 +45,7 @@ impl From {
         let reference = manifest.as_ref().and_then(|manifest| manifest.tickets.issuer.clone());
         let key = read_key(reference.as_deref().unwrap_or("file:issuer.key"), data.as_deref())?;
         let hive = self.hive.clone().or_else(|| manifest.as_ref().map(|m| m.hive.name.clone()));
-        let bounds = manifest.map(|manifest| Bounds {
-            max_scopes: manifest.tickets.max_scopes as usize,
-            max_scope_path: manifest.tickets.max_scope_path as usize,
-            max_rate_per_s: manifest.tickets.max_rate_per_s,
-            bandwidth_bytes: manifest.tickets.bandwidth_bytes,
-            cursor_resumes: manifest.tickets.cursor_resumes.into(),
-            cursor_advances: manifest.tickets.cursor_advances.into(),
-        });
+        let bounds = manifest.map(|manifest| Bounds::from(&manifest.tickets)).unwrap_or_default();
         Ok(Issuer { key, hive: hive.unwrap_or_else(|| "hive".into()), bounds })
     }
 }

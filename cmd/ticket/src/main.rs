@@ -11,7 +11,7 @@ use cohcmd::serde_json::json;
 use cohcmd::{HiveArgs, Out, Trouble};
 use std::io::Read;
 use std::process::ExitCode;
-use ticket::{Attenuation, Bounds, Budget, Claims, Quota, Role, Token};
+use ticket::{Attenuation, Budget, Claims, Quota, Role, Token};
 use zeroize::Zeroizing;
 
 /// Mints, narrows, seals, shows and revokes tickets
@@ -109,15 +109,6 @@ struct Narrow {
 
 /// A ticket without `--ttl` is good for this long.
 const TTL_MS: u64 = 3600 * 1000;
-/// What a ticket can hold at all; the hive that it is shown to has its own bounds.
-const ANY: Bounds = Bounds {
-    max_scopes: 0,
-    max_scope_path: 0,
-    max_rate_per_s: 0,
-    bandwidth_bytes: 0,
-    cursor_resumes: 0,
-    cursor_advances: 0,
-};
 
 impl Limits {
     fn budget(&self) -> Budget {
@@ -167,7 +158,7 @@ fn minted(mint: &Mint) -> Result<Token, Trouble> {
     if claims.role.is_worker() && claims.subject.is_empty() {
         return Err(Trouble::Usage(format!("a ticket for {} names a --subject", claims.role.as_str())));
     }
-    ticket::mint(&claims, &issuer.key, random()?, &issuer.bounds.unwrap_or(ANY)).map_err(said)
+    ticket::mint(&claims, &issuer.key, random()?, &issuer.bounds).map_err(said)
 }
 
 fn narrowed(narrow: &Narrow) -> Result<Token, Trouble> {

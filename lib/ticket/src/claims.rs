@@ -305,8 +305,8 @@ impl Grant {
     }
 }
 
-/// What a hive allows in any ticket, from the manifest's `[tickets]`; 0 bounds nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a hive allows in any ticket, from the manifest's `[tickets]`; 0, the default, bounds nothing.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Scopes.
     pub max_scopes: usize,
@@ -320,6 +320,19 @@ pub struct Bounds {
     pub cursor_resumes: u64,
     /// Likewise of advances.
     pub cursor_advances: u64,
+}
+
+impl From<&manifest::Tickets> for Bounds {
+    fn from(tickets: &manifest::Tickets) -> Bounds {
+        Bounds {
+            max_scopes: tickets.max_scopes as usize,
+            max_scope_path: tickets.max_scope_path as usize,
+            max_rate_per_s: tickets.max_rate_per_s,
+            bandwidth_bytes: tickets.bandwidth_bytes,
+            cursor_resumes: tickets.cursor_resumes.into(),
+            cursor_advances: tickets.cursor_advances.into(),
+        }
+    }
 }
 
 impl Bounds {

@@ -6,15 +6,6 @@ use ticket::{
     Verb, Verbs, mint,
 };
 
-const BOUNDS: Bounds = Bounds {
-    max_scopes: 0,
-    max_scope_path: 0,
-    max_rate_per_s: 0,
-    bandwidth_bytes: 0,
-    cursor_resumes: 0,
-    cursor_advances: 0,
-};
-
 fn minted(id: u8, ops: Option<u64>) -> Token {
     let claims = Claims {
         hive: "hive".into(),
@@ -27,7 +18,7 @@ fn minted(id: u8, ops: Option<u64>) -> Token {
         scopes: Vec::new(),
         quota: Quota::default(),
     };
-    mint(&claims, &IssuerKey::generate([7; 32]), [1; 32], &BOUNDS).unwrap()
+    mint(&claims, &IssuerKey::generate([7; 32]), [1; 32], &Bounds::default()).unwrap()
 }
 
 fn narrowed(token: &Token, less: &Attenuation, seed: u8) -> Token {

@@ -49,14 +49,7 @@ impl Admission {
         Ok(Admission {
             hive: boot.manifest.hive.name.clone(),
             keys,
-            bounds: Bounds {
-                max_scopes: tickets.max_scopes as usize,
-                max_scope_path: tickets.max_scope_path as usize,
-                max_rate_per_s: tickets.max_rate_per_s,
-                bandwidth_bytes: tickets.bandwidth_bytes,
-                cursor_resumes: u64::from(tickets.cursor_resumes),
-                cursor_advances: u64::from(tickets.cursor_advances),
-            },
+            bounds: Bounds::from(tickets),
             throttle: Throttle::new(),
             revocations: Revocations::new(boot.manifest.queen.revocations as usize),
             gone: Gone::default(),
@@ -74,14 +67,7 @@ impl Admission {
         Admission {
             hive: "hive".into(),
             keys: Keys::default(),
-            bounds: Bounds {
-                max_scopes: 8,
-                max_scope_path: 128,
-                max_rate_per_s: 64,
-                bandwidth_bytes: 0,
-                cursor_resumes: 0,
-                cursor_advances: 0,
-            },
+            bounds: Bounds::default(),
             throttle: Throttle::new(),
             revocations: Revocations::new(16),
             gone: Gone::default(),

@@ -21,18 +21,10 @@ impl Minter {
         let said = |what: String| rt::BootError(format!("tickets.issuer {reference}: {what}"));
         let text = Zeroizing::new(boot.secret("tickets.issuer", reference)?);
         let key = IssuerKey::from_hex(text.trim()).map_err(|e| said(e.to_string()))?;
-        let bounds = Bounds {
-            max_scopes: tickets.max_scopes as usize,
-            max_scope_path: tickets.max_scope_path as usize,
-            max_rate_per_s: tickets.max_rate_per_s,
-            bandwidth_bytes: tickets.bandwidth_bytes,
-            cursor_resumes: u64::from(tickets.cursor_resumes),
-            cursor_advances: u64::from(tickets.cursor_advances),
-        };
         Ok(Minter {
             key,
             hive: boot.manifest.hive.name.clone(),
-            bounds,
+            bounds: Bounds::from(tickets),
             entropy: |out| rt::entropy(out).map_err(|error| error.to_string()),
         })
     }
@@ -45,15 +37,7 @@ impl Minter {
             out.fill(7);
             Ok(())
         };
-        let bounds = Bounds {
-            max_scopes: 8,
-            max_scope_path: 128,
-            max_rate_per_s: 64,
-            bandwidth_bytes: 0,
-            cursor_resumes: 0,
-            cursor_advances: 0,
-        };
-        Minter { key, hive: "hive".into(), bounds, entropy }
+        Minter { key, hive: "hive".into(), bounds: Bounds::default(), entropy }
     }
 
     /// The ticket that lets a worker in.
