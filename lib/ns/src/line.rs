@@ -2,6 +2,7 @@
 //! begins a comment where a word could begin; `'…'` quotes, `''` is a quote in it; `$name`
 //! outside quotes stands for a variable.
 
+use crate::table::Refused;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
@@ -15,6 +16,8 @@ pub struct Error {
     pub line: u32,
     /// A sentence.
     pub what: String,
+    /// The entry that the line would have made, and why there is none; None: the line is malformed.
+    pub refused: Option<Refused>,
 }
 
 impl fmt::Display for Error {

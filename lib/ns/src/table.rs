@@ -67,6 +67,14 @@ pub enum Entry<'t> {
     },
 }
 
+impl<'t> Entry<'t> {
+    fn old(&self) -> &'t str {
+        match *self {
+            Entry::Mount { old, .. } | Entry::Bind { old, .. } => old,
+        }
+    }
+}
+
 /// What a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved<'t> {
@@ -298,10 +306,42 @@ impl Table {
         self.push(ro, true, "", at, from)
     }
 
-    /// Adds one line of namespace text, `bind …` or `mount …`, as a session writes it to its
-    /// `ns` file; a comment or an empty line changes nothing.
-    pub fn apply(&mut self, line: &str) -> Result<(), Error> {
-        Template::parse("ns", line)?.apply_to(self, &Vars::default())
+    /// Adds lines of namespace text, `bind …` or `mount …`, as a session writes them to its `ns` file.
+    /// Comments, empty lines, and lines that say what is so already change nothing: its own text, fed back to
+    /// a table, leaves it as it was. An error has added the lines before it.
+    pub fn apply(&mut self, text: &str) -> Result<(), Error> {
+        Template::parse("ns", text)?.add_to(self)
+    }
+
+    /// Is this the entry that decides at its OLD, and would it show the same if it were made again now?
+    pub(crate) fn has(&self, entry: Entry<'_>) -> bool {
+        let Some(at) =
+            (0..self.len()).rev().find(|i| self.entry(*i).is_some_and(|it| it.old() == entry.old()))
+        else {
+            return false;
+        };
+        if self.entry(at) != Some(entry) {
+            return false;
+        }
+        let Entry::Bind { new, .. } = entry else { return true };
+        // A bind shows what NEW was when it was made: nothing since may have changed that.
+        let later = &self.slots[at..];
+        let mut way = Way { lead: Cow::Borrowed(unslashed(new)), from: 0, limit: self.len(), ro: false };
+        loop {
+            let is_near = |slot: &Slot| {
+                let old = self.get(slot.old);
+                within(&way.lead, old) || within(old, &way.lead)
+            };
+            if later.iter().any(is_near) {
+                return false;
+            }
+            match self.longest::<&str>(&way, &[], |_| ()) {
+                Some((entry, lead_at, tail_at)) if self.slots[entry].bind => {
+                    self.follow(&mut way, entry, lead_at, tail_at);
+                }
+                _ => return true,
+            }
+        }
     }
 
     fn start<'t>(&self) -> Way<'t> {
@@ -389,13 +429,18 @@ fn within(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// A path of an entry, without the root's slash.
+fn unslashed(path: &str) -> &str {
+    if path == "/" { "" } else { path }
+}
+
 /// A valid path, without the root's slash.
 fn check_path(text: &str) -> Result<&str, Refused> {
     Path::parse(text).map_err(|why| Refused::Path(text.to_string(), why))?;
     if text.chars().any(char::is_control) {
         return Err(Refused::Control(text.to_string()));
     }
-    Ok(if text == "/" { "" } else { text })
+    Ok(unslashed(text))
 }
 
 fn check_spec(spec: &str) -> Result<(), Refused> {

@@ -9,7 +9,7 @@ use core::fmt;
 
 use crate::line::{Error, Piece, Quoted, Var, Word, words};
 use crate::path::check_name;
-use crate::table::{MAX_ENTRIES, Refused, Table};
+use crate::table::{Entry, MAX_ENTRIES, Refused, Table};
 
 /// Deepest nesting of included files.
 pub const MAX_INCLUDES: usize = 8;
@@ -66,7 +66,8 @@ impl Template {
     /// The file `name` with all it includes, read by `read`, whose error is a sentence.
     pub fn load(name: &str, read: &mut dyn FnMut(&str) -> Result<String, String>) -> Result<Template, Error> {
         let mut template = Template { lines: Vec::new() };
-        let text = read(name).map_err(|what| Error { file: name.to_string(), line: 0, what })?;
+        let text =
+            read(name).map_err(|what| Error { file: name.to_string(), line: 0, what, refused: None })?;
         template.include(name, &text, 0, &mut 0, read)?;
         Ok(template)
     }
@@ -119,10 +120,20 @@ impl Template {
         Ok(table)
     }
 
-    pub(crate) fn apply_to(&self, table: &mut Table, vars: &Vars<'_>) -> Result<(), Error> {
-        self.lines
-            .iter()
-            .try_for_each(|line| line.apply(table, vars).map_err(|wrong| line.error(&wrong.to_string())))
+    fn apply_to(&self, table: &mut Table, vars: &Vars<'_>) -> Result<(), Error> {
+        self.lines.iter().try_for_each(|line| line.apply(table, vars).map_err(|wrong| line.wrong(wrong)))
+    }
+
+    /// The same, but for lines that say what is so already.
+    pub(crate) fn add_to(&self, table: &mut Table) -> Result<(), Error> {
+        let vars = Vars::default();
+        self.lines.iter().try_for_each(|line| {
+            if line.is_in(table) {
+                Ok(())
+            } else {
+                line.apply(table, &vars).map_err(|wrong| line.wrong(wrong))
+            }
+        })
     }
 
     /// The template without the mounts of servers that are not `enabled`, and without the binds
@@ -175,7 +186,30 @@ impl fmt::Display for Wrong {
 
 impl Line {
     fn error(&self, what: &str) -> Error {
-        Error { file: self.file.to_string(), line: self.number, what: what.to_string() }
+        Error { file: self.file.to_string(), line: self.number, what: what.to_string(), refused: None }
+    }
+
+    fn wrong(&self, wrong: Wrong) -> Error {
+        let error = self.error(&wrong.to_string());
+        match wrong {
+            Wrong::Refused(why) => Error { refused: Some(why), ..error },
+            Wrong::NoVar(_) | Wrong::BadVar(_) => error,
+        }
+    }
+
+    /// Does the table say so already, the line being of a session that has no variables?
+    fn is_in(&self, table: &Table) -> bool {
+        match &self.what {
+            What::Mount { server, old, spec } => match (old.plain(), spec.plain()) {
+                (Some(old), Some(spec)) => table.has(Entry::Mount { ro: self.ro, server, old, spec }),
+                _ => false,
+            },
+            What::Bind { new, old } => match (new.plain(), old.plain()) {
+                (Some(new), Some(old)) => table.has(Entry::Bind { ro: self.ro, new, old }),
+                _ => false,
+            },
+            What::Include(_) => false,
+        }
     }
 
     fn apply(&self, table: &mut Table, vars: &Vars<'_>) -> Result<(), Wrong> {

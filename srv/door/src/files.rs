@@ -3,7 +3,7 @@
 
 use crate::facts::{Facts, Order, Public, WORDS};
 use crate::far::{COUNTS, Counts};
-use crate::orders::{ended, order};
+use crate::orders::{self, ended, order};
 use alloc::rc::Rc;
 use authority::Phase;
 use core::cell::RefCell;
@@ -213,8 +213,9 @@ fn remount(own: &mut Own, call: &Call, text: &str) -> Result<(), Refusal> {
         return Err(Refusal::new(Word::Permission, "only the queen changes a name space, and only her own"));
     }
     let table = changed(own, call.who.session, |table, servers| {
-        text.lines().try_for_each(|line| {
-            table.apply(line).map_err(|error| Refusal::new(Word::Invalid, error.to_string()))
+        table.apply(text).map_err(|error| {
+            let word = error.refused.as_ref().map_or(Word::Invalid, orders::word);
+            Refusal::new(word, error.to_string())
         })?;
         known_servers(table, servers)
     })?;

@@ -153,10 +153,14 @@ pub(crate) fn ended(own: &Own, line: &str) -> Option<()> {
 }
 
 fn refused(why: &ns::Refused) -> Refusal {
-    let word = match why {
+    Refusal::new(word(why), why.to_string())
+}
+
+/// What kind of refusal it is.
+pub(crate) fn word(why: &ns::Refused) -> Word {
+    match why {
         ns::Refused::Nowhere(_) => Word::NotFound,
         ns::Refused::Full => Word::Quota,
         _ => Word::Invalid,
-    };
-    Refusal::new(word, why.to_string())
+    }
 }

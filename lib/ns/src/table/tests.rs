@@ -209,6 +209,54 @@ fn a_session_writes_its_table_a_line_at_a_time() {
 }
 
 #[test]
+fn a_tables_own_text_fed_back_leaves_it_as_it_was() {
+    let mut it = table(QUEEN);
+    it.apply("bind /shard /shadow\nbind /shadow/4f /mine\nmount -r log '/my log'\n").expect("applies");
+    let text = it.to_string();
+    for _ in 0..3 {
+        assert_eq!(it.apply(&text), Ok(()));
+        assert_eq!(it.to_string(), text);
+    }
+    // A full one, too.
+    (it.len()..MAX_ENTRIES).for_each(|i| it.apply(&format!("bind /shard /q{i}")).expect("has room"));
+    let full = it.to_string();
+    assert_eq!((it.apply(&full), it.to_string()), (Ok(()), full));
+}
+
+#[test]
+fn a_line_that_would_change_something_is_added_though_it_was_there() {
+    let mut it = table("mount log /log\nmount worker /worker\n");
+    it.apply("bind /log /l\nbind /l /m\n").expect("applies");
+    // It is covered, is not -r, or shows what has been covered since.
+    it.apply("mount worker /l\nbind /log /l\n").expect("applies");
+    it.apply("mount -r log /log\n").expect("applies");
+    it.apply("bind /log /l\nbind /l /m\n").expect("applies");
+    assert_eq!(
+        it.to_string().lines().skip(2).collect::<Vec<_>>(),
+        [
+            "bind /log /l",
+            "bind /l /m",
+            "mount worker /l",
+            "bind /log /l",
+            "mount -r log /log",
+            "bind /log /l",
+            "bind /l /m"
+        ]
+    );
+    assert_eq!(show(&it, "/m/x"), "log[] ro x");
+}
+
+#[test]
+fn an_error_in_a_text_names_its_line_and_what_was_refused() {
+    let mut it = table(QUEEN);
+    let error = it.apply("# mine\nbind /shard /s\nbind /nope /n\n").expect_err("no such NEW");
+    assert_eq!(error.to_string(), "ns:3: /nope: nothing is mounted there");
+    assert_eq!(error.refused, Some(Refused::Nowhere("/nope".into())));
+    let error = it.apply("\n\n\nfrob\n").expect_err("no verb");
+    assert_eq!((error.line, error.refused), (4, None));
+}
+
+#[test]
 fn odd_names_are_quoted_and_come_back() {
     let mut odd = Table::default();
     assert_eq!(odd.mount("a", "/it's a $name #1", "-r", true), Ok(()));

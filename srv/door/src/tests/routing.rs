@@ -250,7 +250,7 @@ fn the_queen_rebinds_her_own_session_and_no_other() {
     assert!(queen.list(&mut hive, "/").unwrap().contains(&"q".to_owned()));
     let ns = queen.read(&mut hive, "/proc/9p/self/ns").unwrap();
     assert!(ns.contains("bind /queen /q"), "{ns}");
-    assert_eq!(queen.write(&mut hive, "/proc/9p/self/ns", "bind /none /x\n"), Err(Word::Invalid));
+    assert_eq!(queen.write(&mut hive, "/proc/9p/self/ns", "bind /none /x\n"), Err(Word::NotFound));
     assert_eq!(queen.write(&mut hive, "/proc/9p/self/ns", "mount gpu /gpu2\n"), Err(Word::NotFound));
 }
 
