@@ -1,6 +1,7 @@
 //! Why the system says no: the words of DESIGN §5, their errno, and the detail that goes with one.
 
 use alloc::borrow::Cow;
+use alloc::string::String;
 use core::fmt;
 
 macro_rules! words {
@@ -90,3 +91,27 @@ impl fmt::Display for Refusal {
 }
 
 impl core::error::Error for Refusal {}
+
+/// Text as a part of one line: what would end the line or move about in it is escaped. Names may hold it, and
+/// lines are told apart by their ends.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_whatever_names_are_in_it() {
+        assert_eq!(one_line("path=/é x"), "path=/é x");
+        assert_eq!(one_line("/a\nb\r\u{1b}[2J\u{85}"), "/a\\nb\\r\\u{1b}[2J\\u{85}");
+    }
+}

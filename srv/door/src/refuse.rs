@@ -1,7 +1,7 @@
 //! What becomes of a refusal: counted, kept as errstr, logged as far as a second has room, put on record, answered.
 
 use crate::door::Door;
-use ninep::refusal::{Refusal, Word};
+use ninep::refusal::{Refusal, Word, one_line};
 use ninep::wire::Rmsg;
 use rt::prelude::*;
 
@@ -86,7 +86,9 @@ impl Door {
 
 /// A refusal as errstr and the log have it (DESIGN 5).
 fn told(refusal: &Refusal, path: Option<&str>) -> String {
-    let (reason, detail, path) = (refusal.word.reason(), &refusal.detail, path.unwrap_or("/"));
+    // Either may quote what a client has sent: it does not get to write lines of its own.
+    let (detail, path) = (one_line(&refusal.detail), one_line(path.unwrap_or("/")));
+    let reason = refusal.word.reason();
     if detail.is_empty() {
         format!("reason={reason} path={path}")
     } else {

@@ -1,7 +1,7 @@
 //! What a server's state tells the loop around it: when to wake, whom to ask, what has been decided.
 
 use super::tree::{Call, Key, Token, Verdict};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, one_line};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -41,7 +41,7 @@ pub struct Request {
 impl Request {
     /// One line for `/log/queen.log`; the log server stamps the time.
     pub fn log(line: impl Into<String>) -> Self {
-        let mut line = line.into();
+        let mut line = one_line(line.into().trim_end_matches('\n')).into_owned();
         line.push('\n');
         Request {
             id: 0,
