@@ -167,6 +167,10 @@ impl Loop {
         match event.token & KIND {
             LISTEN => self.accept(at),
             CLIENT => {
+                // Nothing is waited for but its end.
+                if self.clients.get(at).and_then(Option::as_ref).is_some_and(|it| it.wish == Wish::Nothing) {
+                    return self.end(at);
+                }
                 if event.ready.read {
                     self.read_client(at);
                 }
@@ -290,7 +294,10 @@ impl Loop {
                 client.is_runnable = true;
                 self.runnable.push(slot);
             }
-            Turn::Wait => client.is_waiting = true,
+            Turn::Wait => {
+                client.is_waiting = true;
+                self.watch_client(slot);
+            }
             Turn::Leave(home) => self.leave(slot, home),
             Turn::End => {
                 self.flush_client(slot);
@@ -342,7 +349,6 @@ impl Loop {
                 Moved::Ended => return self.end(slot),
             }
         }
-        let is_backed_up = client.stream.is_backed_up() || !self.door.client_output(slot).is_empty();
         if client.is_waiting && self.door.is_reading(slot) {
             client.is_waiting = false;
             if !client.is_runnable {
@@ -350,6 +356,13 @@ impl Loop {
                 self.runnable.push(slot);
             }
         }
+        self.watch_client(slot);
+    }
+
+    /// Waits for what the client can do next: of one that must wait nothing is read, however much it sends.
+    fn watch_client(&mut self, slot: usize) {
+        let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
+        let is_backed_up = client.stream.is_backed_up() || !self.door.client_output(slot).is_empty();
         let wish = match (client.is_waiting, is_backed_up) {
             (false, false) => Wish::Read,
             (false, true) => Wish::Both,
