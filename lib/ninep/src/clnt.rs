@@ -132,7 +132,7 @@ impl Client {
             used += n;
             match next {
                 Next::More => break,
-                Next::Refuse(..) | Next::Close => return Err(Broken::Frame),
+                Next::Refuse(..) | Next::Close(_) => return Err(Broken::Frame),
                 Next::Frame(frame) => self.take(frame)?,
             }
         }

@@ -250,7 +250,7 @@ impl Link {
             let frame = match next {
                 Next::Frame(frame) => frame,
                 Next::More => break,
-                Next::Refuse(..) | Next::Close => return false,
+                Next::Refuse(..) | Next::Close(_) => return false,
             };
             let Ok((tag, msg)) = wire::decode_r(frame) else { return false };
             if tag == NOTAG {

@@ -236,8 +236,8 @@ impl Door {
             used += n;
             match next {
                 Next::More => return (used, Turn::Idle),
-                Next::Close => {
-                    self.note(slot, &Refusal::new(Word::TooBig, "a frame beyond 1 MiB"), None);
+                Next::Close(tag) => {
+                    self.refuse(slot, tag, Refusal::new(Word::TooBig, "a frame beyond 1 MiB"), None);
                     return (used, Turn::End);
                 }
                 Next::Refuse(tag, word) => {

@@ -21,7 +21,7 @@ impl Door {
             used += n;
             match next {
                 Next::More => return Some(used),
-                Next::Refuse(..) | Next::Close => return None,
+                Next::Refuse(..) | Next::Close(_) => return None,
                 Next::Frame(frame) => self.reply(channel, frame)?,
             }
         }

@@ -112,7 +112,7 @@ fn split(input: &[u8], piece: usize) -> Vec<Vec<u8>> {
                     held.drain(..used);
                     break;
                 }
-                Next::Close => return found,
+                Next::Close(_) => return found,
             }
             held.drain(..used);
         }

@@ -180,7 +180,7 @@ impl<S: Service> Engine<S> {
             used += n;
             match next {
                 Next::More => return Some(used),
-                Next::Close => return None,
+                Next::Close(_) => return None,
                 Next::Refuse(tag, word) => {
                     let refusal = Refusal::new(word, "frame size");
                     error(&mut conn.out, tag, &refusal, self.limits.tells_detail);

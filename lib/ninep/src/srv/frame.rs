@@ -16,8 +16,8 @@ pub enum Next<'a> {
     More,
     /// A frame that is refused unread, with its tag and the word for it.
     Refuse(u16, Word),
-    /// A frame so large that its stream is not worth following.
-    Close,
+    /// A frame so large that its stream is not worth following: it is refused by its tag, and no other comes.
+    Close(u16),
 }
 
 /// Splits a byte stream into frames of at most `msize` bytes.
@@ -49,8 +49,8 @@ impl Framer {
             return (skipped + HEADER, Next::Refuse(tag, Word::Invalid));
         }
         if size > self.msize as usize {
-            if size > SKIP_MAX {
-                return (input.len(), Next::Close);
+            if size - HEADER > SKIP_MAX {
+                return (input.len(), Next::Close(tag));
             }
             let here = size.min(rest.len());
             self.skip = size - here;
@@ -104,9 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_beyond_one_mebibyte_ends_the_stream() {
+    fn a_body_beyond_one_mebibyte_ends_the_stream() {
         let mut framer = Framer::new(8192);
-        assert_eq!(framer.next(&frame((1 << 20) + 1, 5, 0)).1, Next::Close);
-        assert_eq!(framer.next(&frame(u32::MAX, 5, 0)).1, Next::Close);
+        let most = (1 << 20) + HEADER as u32;
+        assert_eq!(framer.next(&frame(most + 1, 5, 0)).1, Next::Close(5));
+        assert_eq!(framer.next(&frame(u32::MAX, 6, 0)).1, Next::Close(6));
+        assert_eq!(framer.next(&frame(most, 7, 0)), (7, Next::Refuse(7, Word::TooBig)));
     }
 }
