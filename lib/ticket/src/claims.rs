@@ -361,8 +361,8 @@ impl Bounds {
     }
 }
 
-/// 1..64 of `[a-z0-9-]`.
-pub(crate) fn check_subject(subject: &str) -> Result<(), TicketError> {
+/// Refuses what is no subject; one is 1..64 of `[a-z0-9-]`.
+pub fn check_subject(subject: &str) -> Result<(), TicketError> {
     let sound = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if (1..=64).contains(&subject.len()) && subject.bytes().all(sound) {
         Ok(())

@@ -19,7 +19,9 @@ mod meter;
 mod token;
 
 pub use account::Accounts;
-pub use claims::{Attenuation, Bounds, Budget, Claims, Grant, Level, Quota, Role, Scope, Verbs};
+pub use claims::{
+    Attenuation, Bounds, Budget, Claims, Grant, Level, Quota, Role, Scope, Verbs, check_subject,
+};
 pub use error::TicketError;
 pub use guard::{Revocations, Throttle};
 pub use key::{IssuerKey, Keys};

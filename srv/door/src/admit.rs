@@ -160,6 +160,10 @@ impl Door {
         if !matches!(role, Role::Queen | Role::Observer) {
             return Err(Refusal::new(Word::Permission, format!("{} needs a ticket", role.as_str())));
         }
+        if !subject.is_empty() {
+            // It is told to servers, logged, and shown: it is no more than a ticket could say.
+            ticket::check_subject(subject).map_err(|why| Refusal::new(Word::Permission, why.to_string()))?;
+        }
         Ok(Identity { role, subject: subject.to_owned(), grant: None })
     }
 
@@ -301,6 +305,9 @@ impl Door {
         let meter = meter.ok_or_else(|| Refusal::new(Word::Busy, "too many tickets are in use"))?;
         let scopes = grant.scopes.iter().map(|scope| Rc::from(&*scope.path)).collect();
         let expires_ms = meter.expires_ms();
+        if expires_ms <= now_ms {
+            return Err(Refusal::new(Word::Revoked, Refused::Expired.to_string()));
+        }
         self.wake_at(self.now.mono_ms.saturating_add(expires_ms.saturating_sub(now_ms)));
         let worker = self.admission.gone.number(&grant.subject, &id).filter(|_| grant.role.is_worker());
         Ok(Held { id, worker, meter: RefCell::new(meter), scopes, expires_ms })

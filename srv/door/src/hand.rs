@@ -148,8 +148,11 @@ impl Door {
             // Without an attach there are no others.
             At::Synthetic | At::Server { .. } => None,
         });
+        let mut afids: Vec<(u32, Vec<u8>)> = afids.collect();
+        // Where numbers only rise, they are taken over in their order.
+        afids.sort_unstable_by_key(|(fid, _)| *fid);
         let handover = Handover {
-            afids: afids.collect(),
+            afids,
             rules: session.rules.clone(),
             is_tcp,
             peer: session.peer.clone(),
