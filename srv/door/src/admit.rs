@@ -122,7 +122,13 @@ impl Door {
     /// The door that a session is to live at. All of a ticket are at one: its accounts are there.
     fn home(&mut self, identity: &Identity) -> Result<u32, Refusal> {
         if !self.seat.is_front() {
-            return Ok(self.seat.index);
+            // One that was somebody else's here before may be another door's now, and cannot go there.
+            return match &identity.grant {
+                Some(grant) if self.seat.home_of(&grant.id) != self.seat.index => {
+                    Err(Refusal::new(Word::Busy, "the door of this ticket is another; connect anew"))
+                }
+                _ => Ok(self.seat.index),
+            };
         }
         let reach = &mut self.reach;
         let mut is_there = |door| reach.as_mut().is_some_and(|reach| reach(door));

@@ -168,15 +168,7 @@ impl Door {
             return Err(Refusal::new(Word::Busy, detail));
         }
         let number = self.seat.number();
-        let public = Rc::new(RefCell::new(Public {
-            state: State::Setup,
-            since_ms: self.now.wall_ms,
-            owner: String::new(),
-            errstr: String::new(),
-            table: self.empty_table(),
-            shard: None,
-            is_scoped: false,
-        }));
+        let public = Rc::new(RefCell::new(Public::new(self.empty_table(), self.now)));
         self.facts.borrow_mut().sessions.insert(number, Rc::clone(&public));
         self.wake_at(self.now.mono_ms + u64::from(self.limits.handshake_s) * 1000);
         if self.limits.idle_s > 0 {
@@ -278,14 +270,9 @@ impl Door {
     /// A client's connection has ended.
     pub fn disconnect(&mut self, slot: usize) {
         self.drop_everything(slot);
+        self.told_end(slot);
         let session = self.sessions.remove(slot);
         self.facts.borrow_mut().sessions.remove(&session.number);
-        if !session.uname.is_empty() {
-            let mut facts = self.facts.borrow_mut();
-            facts.records.push("detach", &session.who(), "", "{}", "OK DETACH", self.now);
-            drop(facts);
-            self.log.push(format!("door session {} ended owner={}", session.number, session.uname));
-        }
     }
 
     /// Takes back what a session has in flight and ends its fids and roots.
@@ -301,6 +288,35 @@ impl Door {
         fids.iter().for_each(|at| self.end_at(at));
         let roots = self.sessions[slot].roots.take();
         roots.for_each(|at| self.end_at(&at));
+    }
+
+    /// A session begins anew, as nobody's, in no name space (spec 1.1).
+    pub(crate) fn restart(&mut self, slot: usize) {
+        self.drop_everything(slot);
+        if self.sessions[slot].state == State::Setup {
+            return;
+        }
+        self.told_end(slot);
+        let (table, now) = (self.empty_table(), self.now);
+        let session = &mut self.sessions[slot];
+        session.state = State::Setup;
+        session.first_ms = now.mono_ms;
+        session.quota_ms = None;
+        session.uname = Rc::from("");
+        session.ticket = None;
+        session.table = Rc::clone(&table);
+        *session.public.borrow_mut() = Public::new(table, now);
+        self.wake_at(now.mono_ms + u64::from(self.limits.handshake_s) * 1000);
+    }
+
+    /// The journal and the log hear of the end of who was attached.
+    fn told_end(&mut self, slot: usize) {
+        let session = &self.sessions[slot];
+        if session.uname.is_empty() {
+            return;
+        }
+        self.facts.borrow_mut().records.push("detach", &session.who(), "", "{}", "OK DETACH", self.now);
+        self.log.push(format!("door session {} ended owner={}", session.number, session.uname));
     }
 
     /// Closes a session for good: what is outstanding and what comes later is Revoked.

@@ -7,7 +7,7 @@ use authority::{Cut, Phase, Run};
 use core::cell::RefCell;
 use core::fmt::Write;
 use ninep::refusal::Word;
-use ninep::srv::{Records, Request};
+use ninep::srv::{Now, Records, Request};
 use ns::Table;
 use rt::prelude::*;
 use ticket::Accounts;
@@ -50,6 +50,21 @@ pub(crate) struct Public {
     pub(crate) shard: Option<u8>,
     /// Its ticket has scopes: they are about the paths of the role's own name space, which stays.
     pub(crate) is_scoped: bool,
+}
+
+impl Public {
+    /// Of a session that nobody has attached to.
+    pub(crate) fn new(table: Rc<Table>, now: Now) -> Public {
+        Public {
+            state: State::Setup,
+            since_ms: now.wall_ms,
+            owner: String::new(),
+            errstr: String::new(),
+            table,
+            shard: None,
+            is_scoped: false,
+        }
+    }
 }
 
 /// A command that another server of the hive gave the door.

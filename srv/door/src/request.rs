@@ -226,7 +226,7 @@ impl Door {
     }
 
     fn version(&mut self, slot: usize, tag: u16, msize: u32, version: &str) {
-        self.drop_everything(slot);
+        self.restart(slot);
         let is_known = version == VERSION && msize >= MSIZE_MIN;
         let msize = msize.min(self.limits.msize);
         let session = &mut self.sessions[slot];

@@ -37,6 +37,26 @@ fn a_version_in_mid_session_begins_anew() {
     assert_eq!(word(&reply), Some(Word::Closed));
     assert_eq!(queen.attach(&mut hive, "queen"), Ok(()));
     assert_eq!(queen.read(&mut hive, "/proc/boot"), Ok("booted\n".into()));
+    // Neither who it was nor what she had bound outlives it.
+    queen.write(&mut hive, "/proc/9p/self/ns", "bind /shard /shadow\n").unwrap();
+    queen.version(&mut hive);
+    let mut other = hive.queen();
+    assert_eq!(other.read(&mut hive, "/proc/9p/session/active"), Ok("active=1 draining=0\n".into()));
+    let of_it = |file| format!("/proc/9p/session/1/{file}");
+    assert_eq!(other.read(&mut hive, &of_it("state")), Ok("state=SETUP\n".into()));
+    assert_eq!(other.read(&mut hive, &of_it("owner")), Ok("owner=\n".into()));
+    assert_eq!(queen.attach(&mut hive, "queen:anna"), Ok(()));
+    assert_eq!(queen.walk(&mut hive, "/shadow").map(|_| ()), Err(Word::NotFound));
+    queen.version(&mut hive);
+    assert_eq!(queen.attach(&mut hive, "observer"), Ok(()));
+    assert_eq!(queen.walk(&mut hive, "/queen").map(|_| ()), Err(Word::NotFound));
+    // It has the time of a handshake again, and no more for saying Tversion again.
+    queen.version(&mut hive);
+    hive.after(9000);
+    queen.version(&mut hive);
+    assert!(hive.door.sessions.contains(queen.slot));
+    hive.after(1000);
+    assert!(!hive.door.sessions.contains(queen.slot));
 }
 
 #[test]
