@@ -47,7 +47,10 @@ struct Source {
 struct Child {
     name: Box<str>,
     mount: Option<u16>,
-    is_root: bool,
+    /// Names from the mount's root to it.
+    depth: usize,
+    /// Something is mounted below: if the server has no such directory, the door has.
+    is_above_mount: bool,
     qid: Option<Qid>,
 }
 
@@ -55,7 +58,8 @@ impl List {
     /// A walk to one of the mounted names was answered.
     pub(crate) fn named(&mut self, part: usize, answer: Result<Vec<Qid>, Refusal>) {
         if let (Some(child), Ok(qids)) = (self.mounted.get_mut(part), answer) {
-            child.qid = qids.last().copied();
+            // A walk that ended before it is about what lies above it.
+            child.qid = qids.get(child.depth.wrapping_sub(1)).copied();
         }
     }
 
@@ -106,14 +110,15 @@ impl Door {
                 continue;
             }
             let Ok(below) = Path::parse(&below) else { continue };
-            let mut child = Child { name: name.into(), mount: None, is_root: false, qid: None };
+            let mut child =
+                Child { name: name.into(), mount: None, depth: 0, is_above_mount: false, qid: None };
             if let Resolved::Mount(place) = table.resolve(&below)
                 && !self.is_everybodys(&table, &place, &below)
             {
                 let mount = place.entry as u16;
                 child.mount = Some(mount);
                 let rest: Vec<&str> = place.rest(&below).collect();
-                child.is_root = rest.is_empty();
+                (child.depth, child.is_above_mount) = (rest.len(), place.below);
                 let below = join(&path, name);
                 let asked = self.keeper(slot, mount, &below).and_then(|keeper| {
                     let (root, is_new) = self.root(slot, mount, keeper, Some(job))?;
@@ -121,7 +126,7 @@ impl Door {
                 });
                 if let Ok((channel, root, is_new)) = asked {
                     left += usize::from(is_new);
-                    if !child.is_root {
+                    if child.depth > 0 {
                         let link = &mut self.channels[channel as usize];
                         let target = link.new_fid();
                         let part = mounted.len();
@@ -267,12 +272,16 @@ impl Door {
             });
             let known = match (child.qid, root) {
                 (Some(qid), _) => Some(qid),
-                (None, Some(Root::Ready { qid, .. })) if child.is_root => Some(*qid),
+                (None, Some(Root::Ready { qid, .. })) if child.depth == 0 => Some(*qid),
                 _ => None,
             };
             let entry = match (child.mount, known) {
                 (Some(mount), Some(qid)) => {
                     (mounted(qid, mount), if qid.kind & QTDIR != 0 { DT_DIR } else { DT_REG })
+                }
+                // A walk there finds a directory, whether or not its server has one.
+                (Some(_), None) if child.is_above_mount => {
+                    (self.synthetic_qid(&join(&path, &child.name)), DT_DIR)
                 }
                 (None, _) => (self.synthetic_qid(&join(&path, &child.name)), DT_DIR),
                 // Its server is away: the name stays, what it is remains open.
