@@ -71,15 +71,26 @@ impl Account {
         if let Some(left) = &mut self.ops_left {
             *left = left.saturating_sub(1);
         }
-        self.spend(bytes);
+        self.hold(bytes);
         if let Some(metered) = self.ready(path, verb) {
             metered.tokens = metered.tokens.saturating_sub(1000);
         }
     }
 
-    pub(crate) fn spend(&mut self, bytes: u64) {
+    /// Bytes that may still be moved.
+    pub(crate) fn bytes_left(&self) -> u64 {
+        self.bytes_left.unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn hold(&mut self, bytes: u64) {
         if let Some(left) = &mut self.bytes_left {
             *left = left.saturating_sub(bytes);
+        }
+    }
+
+    pub(crate) fn give_back(&mut self, bytes: u64) {
+        if let Some(left) = &mut self.bytes_left {
+            *left = left.saturating_add(bytes);
         }
     }
 

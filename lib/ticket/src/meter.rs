@@ -105,10 +105,19 @@ impl Meter {
         Ok(())
     }
 
-    /// Accounts for bytes that an answer has brought.
-    pub fn spend(&mut self, bytes: u64) {
+    /// Sets bytes aside for an answer that may bring up to `most`: how many it may.
+    pub fn hold(&mut self, most: u64) -> u64 {
+        let held = self.accounts.iter().map(|account| account.borrow().bytes_left()).fold(most, u64::min);
         for account in &self.accounts {
-            account.borrow_mut().spend(bytes);
+            account.borrow_mut().hold(held);
+        }
+        held
+    }
+
+    /// Gives back what was held and not moved.
+    pub fn give_back(&mut self, bytes: u64) {
+        for account in &self.accounts {
+            account.borrow_mut().give_back(bytes);
         }
     }
 
@@ -185,7 +194,8 @@ mod tests {
         assert_eq!(meter.expires_ms(), 6000);
         assert_eq!(meter.charge("/", Verb::Write, 8, 1000), Ok(()));
         assert_eq!(meter.charge("/", Verb::Write, 3, 1000), Err(Refused::Bytes));
-        meter.spend(1);
+        assert_eq!((meter.hold(1), meter.hold(5)), (1, 1));
+        meter.give_back(1);
         assert_eq!(meter.charge("/", Verb::Write, 1, 1000), Ok(()));
         assert_eq!(meter.charge("/", Verb::Read, 0, 1000), Err(Refused::Bytes));
         let mut meter = Meter::new(&limited(vec![], budget, Quota::default()), 1000);

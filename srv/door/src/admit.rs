@@ -402,13 +402,6 @@ impl Door {
         };
         (Refusal::new(word, refused.to_string()), Some(path))
     }
-
-    /// Bytes that a reply has brought a session.
-    pub(crate) fn spend(&mut self, slot: usize, bytes: u64) {
-        if let Some(held) = &self.sessions[slot].ticket {
-            held.meter.borrow_mut().spend(bytes);
-        }
-    }
 }
 
 fn uname(role: Role, subject: &str) -> String {

@@ -1,7 +1,7 @@
 //! A server as the door sees it: one byte stream that carries every session's requests, with the
 //! sessions' tags and fids replaced by the channel's own.
 
-use crate::session::SessionRef;
+use crate::session::{Before, SessionRef};
 use ninep::srv::{Framer, consume};
 use ninep::wire::{MSIZE_MAX, NOTAG, Tmsg, VERSION};
 use rt::prelude::*;
@@ -12,15 +12,8 @@ use slab::Slab;
 pub(crate) enum Wait {
     /// A client: the reply goes on with the client's tag in place of ours.
     Client { session: SessionRef, tag: u16, fid: u32, kind: u8 },
-    /// A client's walk within one server. `old` is what an in-place walk falls back to.
-    Walk {
-        session: SessionRef,
-        tag: u16,
-        newfid: u32,
-        names: u16,
-        bfid: u32,
-        old: Option<alloc::rc::Rc<str>>,
-    },
+    /// A client's walk within one server. `old` is what a walk in place falls back to.
+    Walk { session: SessionRef, tag: u16, newfid: u32, names: u16, bfid: u32, old: Option<Before> },
     /// The attach of one of a session's mounts.
     Attach { session: SessionRef, mount: u16, job: Option<usize> },
     /// A part of a job that has several: a walk.
@@ -33,6 +26,12 @@ pub(crate) enum Wait {
     /// Nobody.
     Nothing,
 }
+
+/// Requests that wait for replies before further ones are refused; what the door itself must still send, and
+/// cannot refuse, has the tags above.
+const TAGS: usize = 60_000;
+/// Beyond so many, fids that end wait, too.
+const TAGS_MAX: usize = 64_000;
 
 /// One server's stream.
 pub(crate) struct Channel {
@@ -48,6 +47,8 @@ pub(crate) struct Channel {
     queue_max: usize,
     next_fid: u32,
     free_fids: Vec<u32>,
+    /// Fids that are to end when there are tags again.
+    late: Vec<u32>,
 }
 
 impl Channel {
@@ -63,6 +64,7 @@ impl Channel {
             queue_max,
             next_fid: 0,
             free_fids: Vec::new(),
+            late: Vec::new(),
         }
     }
 
@@ -81,6 +83,7 @@ impl Channel {
         self.sent = 0;
         self.next_fid = 0;
         self.free_fids.clear();
+        self.late.clear();
         self.waits.drain().collect()
     }
 
@@ -91,7 +94,7 @@ impl Channel {
 
     /// Is there room for another request, in tags and in bytes?
     pub(crate) fn has_room(&self) -> bool {
-        self.is_up && self.waits.len() < usize::from(NOTAG) - 1 && self.out.len() - self.sent < self.queue_max
+        self.is_up && self.waits.len() < TAGS && self.out.len() - self.sent < self.queue_max
     }
 
     /// A fid number of this channel.
@@ -113,16 +116,31 @@ impl Channel {
         self.next_fid - self.free_fids.len() as u32
     }
 
+    fn tag(&mut self, wait: Wait) -> u16 {
+        let tag = self.waits.insert(wait);
+        assert!(tag < usize::from(NOTAG), "has_room and clunk leave tags to spare");
+        tag as u16
+    }
+
+    /// The request with this tag has been answered: who waited for it. None: nobody asked.
+    pub(crate) fn answered(&mut self, tag: u16) -> Option<Wait> {
+        let wait = self.waits.try_remove(tag.into())?;
+        if let Some(bfid) = self.late.pop() {
+            self.clunk(bfid);
+        }
+        Some(wait)
+    }
+
     /// Sends a request of the door's own; returns its tag here.
     pub(crate) fn send(&mut self, msg: &Tmsg, wait: Wait) -> u16 {
-        let tag = self.waits.insert(wait) as u16;
+        let tag = self.tag(wait);
         msg.encode(tag, &mut self.out);
         tag
     }
 
     /// Sends a client's frame on with our tag, and our fid where it has its own (bytes 7..11).
     pub(crate) fn forward(&mut self, frame: &[u8], bfid: u32, wait: Wait) -> u16 {
-        let tag = self.waits.insert(wait) as u16;
+        let tag = self.tag(wait);
         let at = self.out.len();
         self.out.extend_from_slice(frame);
         self.out[at + 5..at + 7].copy_from_slice(&tag.to_le_bytes());
@@ -138,6 +156,9 @@ impl Channel {
 
     /// Ends a fid there; the number comes back with the reply.
     pub(crate) fn clunk(&mut self, bfid: u32) {
+        if self.waits.len() >= TAGS_MAX {
+            return self.late.push(bfid);
+        }
         self.send(&Tmsg::Clunk { fid: bfid }, Wait::Clunk { bfid, client: None });
     }
 
@@ -152,5 +173,26 @@ impl Channel {
         if self.out.is_empty() {
             self.out.shrink_to(1 << 18);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fids_that_end_all_at_once_have_a_tag_each() {
+        let mut channel = Channel::new("log", 1 << 18);
+        channel.open();
+        let fids: Vec<u32> = (0..200_000).map(|_| channel.new_fid()).collect();
+        fids.iter().for_each(|fid| channel.clunk(*fid));
+        assert!(!channel.has_room());
+        let mut ended = 0;
+        while let Some(tag) = channel.waits.iter().map(|(tag, _)| tag as u16).next() {
+            let Some(Wait::Clunk { bfid, client: None }) = channel.answered(tag) else { panic!("a clunk") };
+            channel.free_fid(bfid);
+            ended += 1;
+        }
+        assert_eq!((ended, channel.fids()), (200_000, 0));
     }
 }

@@ -278,12 +278,7 @@ impl Door {
     /// Takes back what a session has in flight and ends its fids and roots.
     pub(crate) fn drop_everything(&mut self, slot: usize) {
         let inflight = core::mem::take(&mut self.sessions[slot].inflight);
-        for (tag, asked) in inflight {
-            match asked {
-                crate::session::Asked::Channel { channel, tag } => self.abandon(slot, channel, tag),
-                crate::session::Asked::Job(job) => self.abandon_job(job, tag),
-            }
-        }
+        inflight.iter().for_each(|it| self.forget(slot, it));
         let fids: Vec<At> = self.sessions[slot].fids.reset().map(|(_, fid)| fid.at).collect();
         fids.iter().for_each(|at| self.end_at(at));
         let roots = self.sessions[slot].roots.take();
@@ -326,7 +321,7 @@ impl Door {
             return;
         }
         session.state = State::Closed;
-        let tags: Vec<u16> = session.inflight.iter().map(|(tag, _)| *tag).collect();
+        let tags: Vec<u16> = session.inflight.iter().map(|it| it.tag).collect();
         let mut public = session.public.borrow_mut();
         public.state = State::Closed;
         public.since_ms = self.now.wall_ms;
@@ -432,10 +427,10 @@ impl Door {
         for wait in waits {
             match wait {
                 Wait::Client { session, tag, fid, .. } => self.lost(session, tag, Some(fid), &name),
-                Wait::Walk { session, tag, newfid, old, .. } => {
+                Wait::Walk { session, tag, newfid, bfid, old, .. } => {
                     self.lost(session, tag, Some(newfid), &name);
-                    if old.is_none() && self.is_live(session) {
-                        let _ = self.sessions[session.slot].fids.remove(newfid);
+                    if self.is_live(session) {
+                        self.sessions[session.slot].unwalk(newfid, channel, bfid, old);
                     }
                 }
                 Wait::Attach { session, mount, job } => {
@@ -467,7 +462,7 @@ impl Door {
             return;
         }
         let it = &mut self.sessions[session.slot];
-        it.inflight.retain(|(busy, _)| *busy != tag);
+        it.landed(tag, 0);
         let path = fid.and_then(|fid| it.fids.get(fid).ok()).map(|fid| Rc::clone(&fid.path));
         self.refuse(session.slot, tag, gone(name), path.as_deref());
     }

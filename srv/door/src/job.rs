@@ -78,7 +78,7 @@ impl Door {
         if !self.is_live(session) {
             return;
         }
-        self.sessions[session.slot].inflight.retain(|(_, asked)| *asked != Asked::Job(job));
+        self.sessions[session.slot].inflight.retain(|it| it.asked != Asked::Job(job));
         match kind {
             Kind::Walk(walk) => self.finish_walk(session, tag, walk),
             Kind::List(list) => self.finish_list(session, list),

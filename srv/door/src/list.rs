@@ -4,7 +4,7 @@ use crate::channel::Wait;
 use crate::door::Door;
 use crate::job::{DEADLINE_MS, Job, Kind};
 use crate::request::{Outcome, bare, mounted};
-use crate::session::{Asked, At, Fid, Listed, Root, SessionRef, Sight, join};
+use crate::session::{Asked, At, Fid, Inflight, Listed, Root, SessionRef, Sight, join};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use ninep::refusal::{Refusal, Word};
@@ -79,8 +79,10 @@ impl Door {
             self.answer_list(slot, tag, fid, offset, count);
             return Ok(());
         }
-        let jobs = self.sessions[slot].inflight.iter().filter_map(|(_, asked)| match asked {
-            Asked::Job(job) => Some(*job),
+        let room = count.min(self.sessions[slot].read_max());
+        let waits = |job| Inflight { room, ..Inflight::new(tag, Asked::Job(job)) };
+        let jobs = self.sessions[slot].inflight.iter().filter_map(|it| match it.asked {
+            Asked::Job(job) => Some(job),
             Asked::Channel { .. } => None,
         });
         for job in jobs.collect::<Vec<usize>>() {
@@ -88,15 +90,27 @@ impl Door {
                 && list.fid == fid
             {
                 list.waiters.push((tag, offset, count));
-                self.sessions[slot].inflight.push((tag, Asked::Job(job)));
+                self.sessions[slot].inflight.push(waits(job));
                 return Ok(());
             }
         }
-        self.gather(slot, tag, fid, offset, count)
+        let job = self.gather(slot, tag, fid, offset, count)?;
+        self.sessions[slot].inflight.push(waits(job));
+        if self.jobs[job].left == 0 {
+            self.finish_job(job);
+        }
+        Ok(())
     }
 
-    /// Asks everyone who has something to say about a directory.
-    fn gather(&mut self, slot: usize, tag: u16, fid: u32, offset: u64, count: u32) -> Outcome {
+    /// Asks everyone who has something to say about a directory: the job.
+    fn gather(
+        &mut self,
+        slot: usize,
+        tag: u16,
+        fid: u32,
+        offset: u64,
+        count: u32,
+    ) -> Result<usize, (Refusal, Option<Rc<str>>)> {
         let path = Rc::clone(&self.fid(slot, fid)?.path);
         let job = self.jobs.vacant_key();
         let number = self.sessions[slot].number;
@@ -171,11 +185,7 @@ impl Door {
         let deadline_ms = self.now.mono_ms + DEADLINE_MS;
         self.wake_at(deadline_ms);
         self.jobs.insert(Job { session, tag, deadline_ms, left, kind: Kind::List(list) });
-        self.sessions[slot].inflight.push((tag, Asked::Job(job)));
-        if left == 0 {
-            self.finish_job(job);
-        }
-        Ok(())
+        Ok(job)
     }
 
     /// Opens the root of a mount at one process of its server for a listing.
@@ -305,7 +315,7 @@ impl Door {
         let session = &self.sessions[slot];
         let listing = session.fids.get(fid).ok().and_then(|it| it.listing.clone());
         let listing = listing.unwrap_or_else(|| Rc::from([]));
-        let count = count.min(session.framer.msize - READ_OVERHEAD) as usize;
+        let count = count.min(session.read_max()) as usize;
         let mut data = Vec::with_capacity(count);
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         for (i, entry) in listing.iter().enumerate().skip(from) {

@@ -4,7 +4,7 @@ use crate::channel::Wait;
 use crate::door::Door;
 use crate::job::Brought;
 use crate::request::mounted_path;
-use crate::session::{At, Root, SessionRef};
+use crate::session::{At, Before, Root, SessionRef};
 use alloc::rc::Rc;
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{HEADER, Next};
@@ -35,7 +35,7 @@ impl Door {
                 _ => None,
             };
         }
-        let wait = self.channels[channel as usize].waits.try_remove(tag as usize)?;
+        let wait = self.channels[channel as usize].answered(tag)?;
         match wait {
             Wait::Nothing => {}
             Wait::Clunk { bfid, client } => {
@@ -93,7 +93,7 @@ impl Door {
     /// A client that has waited for the end of a fid has it.
     pub(crate) fn clunked(&mut self, client: Option<(SessionRef, u16)>) {
         if let Some((session, tag)) = client.filter(|(session, _)| self.is_live(*session)) {
-            self.sessions[session.slot].inflight.retain(|(busy, _)| *busy != tag);
+            self.sessions[session.slot].landed(tag, 0);
             self.answer(session.slot, tag, &Rmsg::Clunk);
         }
     }
@@ -104,7 +104,9 @@ impl Door {
         }
         let slot = session.slot;
         let it = &mut self.sessions[slot];
-        it.inflight.retain(|(busy, _)| *busy != tag);
+        // count[4] data[count]
+        let moved = if frame[4] == kind::RREAD { frame.len().saturating_sub(HEADER + 4) } else { 0 };
+        it.landed(tag, moved as u32);
         if frame[4] == kind::RLERROR {
             let path = it.fids.get(fid).ok().map(|fid| Rc::clone(&fid.path));
             let why = told_by(frame);
@@ -145,10 +147,6 @@ impl Door {
                     at += 24 + usize::from(u16::from_le_bytes([out[at + 22], out[at + 23]]));
                 }
             }
-            kind::RREAD if it.ticket.is_some() => {
-                let bytes = (frame.len() - body).saturating_sub(4) as u64;
-                self.spend(slot, bytes);
-            }
             _ => {}
         }
         self.dirty(slot);
@@ -163,7 +161,7 @@ impl Door {
         newfid: u32,
         names: u16,
         bfid: u32,
-        old: Option<Rc<str>>,
+        old: Option<Before>,
         frame: &[u8],
     ) -> Option<()> {
         // size[4] type[1] tag[2] nwqid[2]
@@ -175,18 +173,13 @@ impl Door {
             _ => return None,
         };
         let is_there = walked == Some(names);
-        if !is_there && old.is_none() {
-            self.channels[channel as usize].free_fid(bfid);
-        }
+        // Who has gone has taken his walks back.
         if !self.is_live(session) {
-            if is_there && old.is_none() {
-                self.channels[channel as usize].clunk(bfid);
-            }
             return Some(());
         }
         let slot = session.slot;
         let it = &mut self.sessions[slot];
-        it.inflight.retain(|(busy, _)| *busy != tag);
+        it.landed(tag, 0);
         let mount = match it.fids.get(newfid) {
             Ok(fid) => match fid.at {
                 At::Server { mount, .. } => mount,
@@ -194,13 +187,15 @@ impl Door {
             },
             Err(_) => 0,
         };
-        let mut path = None;
-        if !is_there {
-            // The fid has not come into being, or has not moved.
-            path = match old {
-                Some(old) => it.fids.get_mut(newfid).ok().map(|fid| core::mem::replace(&mut fid.path, old)),
-                None => it.fids.remove(newfid).ok().map(|fid| fid.path),
-            };
+        let before = old.as_ref().map(|old| old.bfid);
+        let path = if is_there { None } else { it.unwalk(newfid, channel, bfid, old) };
+        let link = &mut self.channels[channel as usize];
+        match (&path, before) {
+            // It is what it was; the number that it was to have is nobody's.
+            (Some(_), _) => link.free_fid(bfid),
+            // It has moved, or has been clunked where it was to be: it is not any more where it was.
+            (None, Some(before)) => link.clunk(before),
+            (None, None) => {}
         }
         if frame[4] == kind::RLERROR {
             let why = self.no_such_file(slot, told_by(frame));

@@ -3,12 +3,12 @@
 use crate::channel::Wait;
 use crate::door::Door;
 use crate::facts::State;
-use crate::session::{Asked, At, Fid, SessionRef, Sight, revoked, within};
+use crate::session::{Asked, At, Fid, Inflight, Session, SessionRef, revoked, within};
 use alloc::rc::Rc;
 use manifest::Overflow;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{
-    self, Attr, MSIZE_MIN, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION, kind,
+    self, Attr, MSIZE_MIN, Names, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION, kind,
 };
 use rt::prelude::*;
 use ticket::Verb;
@@ -70,11 +70,26 @@ impl Door {
         let is_full = session.inflight.len() >= limits.tags_per_session as usize;
         if (!session.unsure.is_empty() && is_about(input, &session.unsure))
             || session.queued() > limits.queue_bytes as usize
+            || self.is_crowded(session, input)
             || (is_full && session.rules.overflow == Overflow::Wait)
         {
             return Gate::Wait;
         }
         Gate::Open
+    }
+
+    /// Does the next frame ask for more than there is room for, beside what waits for the client and what
+    /// will? One answer is always let come.
+    fn is_crowded(&self, session: &Session, input: &[u8]) -> bool {
+        // size[4] type[1] tag[2] fid[4] offset[8] count[4]
+        if !matches!(input.get(4), Some(&(kind::TREAD | kind::TREADDIR))) {
+            return false;
+        }
+        let Some(count) = input.get(19..23).and_then(|bytes| bytes.first_chunk()) else { return false };
+        let count = u32::from_le_bytes(*count).min(session.read_max());
+        let awaited = session.awaited();
+        let would_be = session.queued() + awaited + (count + READ_OVERHEAD) as usize;
+        awaited > 0 && would_be > self.limits.queue_bytes as usize
     }
 
     pub(crate) fn request(&mut self, slot: usize, frame: &[u8]) {
@@ -96,7 +111,7 @@ impl Door {
         if !session.has_version {
             return self.refuse(slot, tag, Refusal::new(Word::Invalid, "Tversion comes first"), None);
         }
-        if session.inflight.iter().any(|(busy, _)| *busy == tag) {
+        if session.inflight.iter().any(|it| it.tag == tag) {
             return self.refuse(slot, tag, Refusal::new(Word::Invalid, "tag in flight"), None);
         }
         if let Some(held) = &session.ticket
@@ -144,28 +159,25 @@ impl Door {
                 self.answer(slot, tag, &Rmsg::Auth { aqid });
                 Ok(())
             }
-            Tmsg::Walk { fid, newfid, ref names } => {
-                self.charge(slot, fid, Verb::Read, 0)?;
-                self.walk(slot, tag, fid, newfid, names, frame)
-            }
+            Tmsg::Walk { fid, newfid, ref names } => self.walk(slot, tag, fid, newfid, names, frame),
             Tmsg::Lopen { fid, flags } => self.lopen(slot, tag, fid, flags, frame),
-            Tmsg::Read { fid, offset, count } => {
-                if let At::Auth(_) = self.fid(slot, fid)?.at {
-                    return Err(bare(Refusal::new(Word::Permission, "an afid is not read")));
+            Tmsg::Read { fid, count, .. } => {
+                match self.fid(slot, fid)?.at {
+                    At::Auth(_) => return Err(bare(Refusal::new(Word::Permission, "an afid is not read"))),
+                    At::Synthetic => {
+                        return Err(self.said(slot, fid, Word::Invalid, "a directory is read with Treaddir"));
+                    }
+                    At::Server { .. } => {}
                 }
-                self.charge(slot, fid, Verb::Read, u64::from(count.min(self.sessions[slot].framer.msize)))?;
-                if matches!(self.fid(slot, fid)?.at, At::Synthetic) {
-                    return Err(self.said(slot, fid, Word::Invalid, "a directory is read with Treaddir"));
-                }
-                let _ = offset;
-                self.pass_clipped(slot, tag, fid, count, frame)
+                self.charge(slot, fid, Verb::Read, 0)?;
+                self.pass_clipped(slot, tag, fid, count, true, frame)
             }
             Tmsg::Readdir { fid, offset, count } => {
                 self.charge(slot, fid, Verb::Read, 0)?;
                 if self.fid(slot, fid)?.merges {
                     return self.list(slot, tag, fid, offset, count);
                 }
-                self.pass_clipped(slot, tag, fid, count, frame)
+                self.pass_clipped(slot, tag, fid, count, false, frame)
             }
             Tmsg::Write { fid, offset, data } => self.write(slot, tag, fid, offset, data, frame),
             Tmsg::Clunk { fid } => self.clunk(slot, tag, fid),
@@ -334,20 +346,40 @@ impl Door {
         }
         let who = SessionRef { slot, number: session.number };
         let btag = link.forward(frame, bfid, Wait::Client { session: who, tag, fid, kind: frame[4] });
-        session.inflight.push((tag, Asked::Channel { channel, tag: btag }));
+        session.inflight.push(Inflight::new(tag, Asked::Channel { channel, tag: btag }));
         Ok(())
     }
 
-    /// The same for Tread and Treaddir, whose reply must fit what this client has agreed to.
-    fn pass_clipped(&mut self, slot: usize, tag: u16, fid: u32, count: u32, frame: &[u8]) -> Outcome {
+    /// The same for Tread and Treaddir, whose reply must fit what this client has agreed to; and, where it is
+    /// `metered`, what its ticket has left to move: that is set aside until the answer says how much it was.
+    fn pass_clipped(
+        &mut self,
+        slot: usize,
+        tag: u16,
+        fid: u32,
+        count: u32,
+        metered: bool,
+        frame: &[u8],
+    ) -> Outcome {
         self.pass(slot, tag, fid, frame)?;
-        let most = self.sessions[slot].framer.msize - READ_OVERHEAD;
-        if count > most
-            && let Ok(Fid { at: At::Server { channel, .. }, .. }) = self.sessions[slot].fids.get(fid)
-        {
+        let session = &mut self.sessions[slot];
+        let mut room = count.min(session.read_max());
+        let Ok(Fid { at: At::Server { channel, .. }, path, .. }) = session.fids.get(fid) else {
+            return Ok(());
+        };
+        let ticket = session.ticket.as_ref().filter(|_| metered && !session.is_free(path));
+        if let Some(ticket) = ticket {
+            // No more than `room`, which is 32 bits.
+            room = ticket.meter.borrow_mut().hold(room.into()) as u32;
+        }
+        let held = if ticket.is_some() { room } else { 0 };
+        if room < count {
             // size[4] type[1] tag[2] fid[4] offset[8] count[4]
             let sent = self.channels[*channel as usize].tail(frame.len());
-            sent[19..23].copy_from_slice(&most.to_le_bytes());
+            sent[19..23].copy_from_slice(&room.to_le_bytes());
+        }
+        if let Some(it) = session.inflight.last_mut() {
+            (it.room, it.held) = (room, held);
         }
         Ok(())
     }
@@ -355,11 +387,17 @@ impl Door {
     /// Takes back a request; whatever became of it, it is not answered any more.
     fn flush(&mut self, slot: usize, oldtag: u16) {
         let session = &mut self.sessions[slot];
-        let Some(i) = session.inflight.iter().position(|(tag, _)| *tag == oldtag) else { return };
-        let (_, asked) = session.inflight.swap_remove(i);
-        match asked {
+        let Some(i) = session.inflight.iter().position(|it| it.tag == oldtag) else { return };
+        let it = session.inflight.swap_remove(i);
+        self.forget(slot, &it);
+    }
+
+    /// Nobody waits for the answer to a request any more.
+    pub(crate) fn forget(&mut self, slot: usize, it: &Inflight) {
+        self.sessions[slot].release(it, 0);
+        match it.asked {
             Asked::Channel { channel, tag } => self.abandon(slot, channel, tag),
-            Asked::Job(job) => self.abandon_job(job, oldtag),
+            Asked::Job(job) => self.abandon_job(job, it.tag),
         }
     }
 
@@ -367,25 +405,41 @@ impl Door {
     pub(crate) fn abandon(&mut self, slot: usize, channel: u16, tag: u16) {
         let link = &mut self.channels[channel as usize];
         let Some(wait) = link.waits.get_mut(tag as usize) else { return };
-        if let Wait::Clunk { client, .. } = wait {
-            // It ends all the same, and its number comes back.
-            *client = None;
-            return;
-        }
-        // A walk that succeeds now would leave a fid behind that no client knows.
-        let after = match *wait {
-            Wait::Walk { newfid, bfid, old: None, .. } => {
-                let _ = self.sessions[slot].fids.remove(newfid);
-                Some(bfid)
+        let session = &mut self.sessions[slot];
+        // What is to end at the server, if it is there by then.
+        let after = match core::mem::replace(wait, Wait::Nothing) {
+            Wait::Clunk { bfid, .. } => {
+                // It ends all the same, and its number comes back.
+                *wait = Wait::Clunk { bfid, client: None };
+                return;
+            }
+            // Where a walk that succeeds now leads, no client knows; where it was clunked, it has ended there,
+            // and where it came from it ends now.
+            Wait::Walk { newfid, bfid, old, .. } => {
+                let before = old.as_ref().map(|old| old.bfid);
+                session.unwalk(newfid, channel, bfid, old).map(|_| bfid).or(before)
+            }
+            // One that is open by now its client takes for one that is not.
+            Wait::Client { fid, kind: kind::TLOPEN, .. } => {
+                match session.fids.get_mut(fid).map(|it| &mut it.at) {
+                    Ok(At::Server { channel: of, life, bfid, .. })
+                        if *of == channel && link.serves(*life) =>
+                    {
+                        let opened = core::mem::replace(bfid, link.new_fid());
+                        let again = Tmsg::Walk { fid: opened, newfid: *bfid, names: Names::from(&[][..]) };
+                        link.send(&again, Wait::Nothing);
+                        Some(opened)
+                    }
+                    _ => None,
+                }
             }
             _ => None,
         };
-        *wait = Wait::Nothing;
         if link.has_room() {
             link.send(&Tmsg::Flush { oldtag: tag }, Wait::Nothing);
-            if let Some(bfid) = after {
-                link.clunk(bfid);
-            }
+        }
+        if let Some(bfid) = after {
+            link.clunk(bfid);
         }
     }
 
@@ -411,7 +465,7 @@ impl Door {
             {
                 let wait = Wait::Clunk { bfid, client: Some((who, tag)) };
                 let btag = self.channels[channel as usize].send(&Tmsg::Clunk { fid: bfid }, wait);
-                session.inflight.push((tag, Asked::Channel { channel, tag: btag }));
+                session.inflight.push(Inflight::new(tag, Asked::Channel { channel, tag: btag }));
             }
             at => {
                 self.end_at(&at);
@@ -436,7 +490,7 @@ impl Door {
         let it = session.fids.get(fid).map_err(|word| bare(word.into()))?;
         let Some(held) = &session.ticket else { return Ok(()) };
         let path = Rc::clone(&it.path);
-        if session.sees(&path) == Sight::Way || crate::session::within(&path, "/proc/9p/self") {
+        if session.is_free(&path) {
             return Ok(());
         }
         let charged = held.meter.borrow_mut().charge(&path, verb, bytes, self.now.wall_ms);

@@ -6,7 +6,7 @@ use core::cell::RefCell;
 use manifest::{Fids as FidRule, Overflow};
 use ninep::refusal::{Refusal, Word};
 use ninep::srv::{Fids, Framer, Who};
-use ninep::wire::{MSIZE_MAX, Qid};
+use ninep::wire::{MSIZE_MAX, Qid, READ_OVERHEAD};
 use ns::Table;
 use rt::prelude::*;
 use ticket::Meter;
@@ -117,6 +117,24 @@ pub(crate) enum Asked {
     Job(usize),
 }
 
+/// A request that is not answered yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inflight {
+    pub(crate) tag: u16,
+    pub(crate) asked: Asked,
+    /// Bytes of data that the answer may bring.
+    pub(crate) room: u32,
+    /// Bytes of its ticket's bandwidth that are set aside for them.
+    pub(crate) held: u32,
+}
+
+impl Inflight {
+    /// One whose answer is small.
+    pub(crate) fn new(tag: u16, asked: Asked) -> Inflight {
+        Inflight { tag, asked, room: 0, held: 0 }
+    }
+}
+
 /// A session.
 pub(crate) struct Session {
     pub(crate) number: u32,
@@ -129,7 +147,7 @@ pub(crate) struct Session {
     pub(crate) has_version: bool,
     pub(crate) framer: Framer,
     pub(crate) fids: Fids<Fid>,
-    pub(crate) inflight: Vec<(u16, Asked)>,
+    pub(crate) inflight: Vec<Inflight>,
     /// Fids of walks that may end at a server or in a directory of the door's own: what comes about one of
     /// them waits until that is known, and what comes behind it.
     pub(crate) unsure: Vec<u32>,
@@ -152,6 +170,15 @@ pub(crate) struct Session {
     pub(crate) goes_to: Option<u32>,
     /// Already on the list of sessions with output.
     pub(crate) is_dirty: bool,
+}
+
+/// What a fid was before a walk in place.
+#[derive(Debug)]
+pub(crate) struct Before {
+    pub(crate) path: Rc<str>,
+    pub(crate) bfid: u32,
+    pub(crate) is_ro: bool,
+    pub(crate) merges: bool,
 }
 
 /// A ticket that a session has shown.
@@ -207,6 +234,60 @@ impl Session {
     /// Bytes that wait for the client to read.
     pub(crate) fn queued(&self) -> usize {
         self.out.len() - self.sent
+    }
+
+    /// Bytes that will, when all that was asked for comes at once.
+    pub(crate) fn awaited(&self) -> usize {
+        let reply = |it: &Inflight| (it.room + READ_OVERHEAD) as usize;
+        self.inflight.iter().filter(|it| it.room > 0).map(reply).sum()
+    }
+
+    /// The most data that one answer can bring this client.
+    pub(crate) fn read_max(&self) -> u32 {
+        self.framer.msize - READ_OVERHEAD
+    }
+
+    /// A request has been answered; gives back what of its ticket's bandwidth was not `moved`.
+    pub(crate) fn landed(&mut self, tag: u16, moved: u32) {
+        let Some(i) = self.inflight.iter().position(|it| it.tag == tag) else { return };
+        let it = self.inflight.swap_remove(i);
+        self.release(&it, moved);
+    }
+
+    /// The same of one that is not in flight any more.
+    pub(crate) fn release(&self, it: &Inflight, moved: u32) {
+        let left = it.held.saturating_sub(moved);
+        if left > 0
+            && let Some(held) = &self.ticket
+        {
+            held.meter.borrow_mut().give_back(left.into());
+        }
+    }
+
+    /// Who asks for nothing more than to know what was wrong, or what is his, uses nothing up; nor does who
+    /// passes through what he may not see to what he may.
+    pub(crate) fn is_free(&self, path: &str) -> bool {
+        self.sees(path) == Sight::Way || within(path, "/proc/9p/self")
+    }
+
+    /// A walk to `bfid` within a server has not come to be: its fid is what it was before. Gives the path that
+    /// was asked for; None where the fid was clunked meanwhile, and its number may be another's.
+    pub(crate) fn unwalk(
+        &mut self,
+        newfid: u32,
+        channel: u16,
+        bfid: u32,
+        old: Option<Before>,
+    ) -> Option<Rc<str>> {
+        let it = self.fids.get_mut(newfid).ok()?;
+        let At::Server { channel: of, bfid: here, .. } = &mut it.at else { return None };
+        if (*of, *here) != (channel, bfid) {
+            return None;
+        }
+        let Some(old) = old else { return self.fids.take_back(newfid).ok().map(|it| it.path) };
+        *here = old.bfid;
+        (it.is_ro, it.merges) = (old.is_ro, old.merges);
+        Some(core::mem::replace(&mut it.path, old.path))
     }
 
     /// Is this a worker's session?

@@ -6,12 +6,13 @@ use crate::door::Door;
 use crate::job::{Job, Kind};
 use crate::parts::Owner;
 use crate::request::{Outcome, bare, mounted};
-use crate::session::{Asked, At, Fid, Root, SessionRef, Sight, join};
+use crate::session::{Asked, At, Before, Fid, Inflight, Root, SessionRef, Sight, join};
 use alloc::rc::Rc;
 use ninep::refusal::{Refusal, Word};
 use ninep::wire::{Names, Qid, Qids, Rmsg, Tmsg};
 use ns::{Path, Place, Resolved, Table};
 use rt::prelude::*;
+use ticket::Verb;
 
 /// A walk under way.
 pub(crate) struct Walk {
@@ -20,6 +21,8 @@ pub(crate) struct Walk {
     old: Option<(Rc<str>, At, bool, bool)>,
     parts: Vec<Part>,
     names: usize,
+    /// The server's fid that it ends at.
+    end: Option<(u16, u32)>,
     /// Whether only the server can say where it ends.
     is_unsure: bool,
 }
@@ -51,6 +54,14 @@ enum Answer {
     Synthetic,
 }
 
+/// The server's fid, if it is one.
+fn end_of(at: &At) -> Option<(u16, u32)> {
+    match at {
+        At::Server { channel, bfid, .. } => Some((*channel, *bfid)),
+        At::Synthetic | At::Auth(_) => None,
+    }
+}
+
 fn end_of_parts(parts: &[Part]) -> Option<&Step> {
     parts.last()?.steps.last()
 }
@@ -67,6 +78,9 @@ impl Door {
     ) -> Outcome {
         let session = &self.sessions[slot];
         let from = session.fids.get(fid).map_err(|word| bare(word.into()))?;
+        if matches!(from.at, At::Auth(_)) {
+            return Err(bare(Refusal::new(Word::Invalid, "nothing lies below an afid")));
+        }
         let start = Rc::clone(&from.path);
         // diod's clients walk on from a directory that they are listing.
         if from.is_open && (newfid == fid || session.rules.fids == manifest::Fids::Strict) {
@@ -97,6 +111,10 @@ impl Door {
             }
             Resolved::NotFound => None,
         };
+        if !session.is_free(&path) {
+            self.charge(slot, fid, Verb::Read, 0)?;
+        }
+        let from = self.fid(slot, fid)?;
         // The common case: the whole walk stays within the server that `fid` is a file of.
         if let (At::Server { mount, channel, life, bfid }, Some((entry, is_ro, below))) = (&from.at, place)
             && *mount == entry
@@ -135,28 +153,31 @@ impl Door {
         }
         // size[4] type[1] tag[2] fid[4] newfid[4] nwname[2]
         let count = u16::from_le_bytes([frame[15], frame[16]]);
-        let (target, old) = if newfid == fid {
+        let target = link.new_fid();
+        let at = At::Server { mount, channel, life, bfid: target };
+        let old = if newfid == fid {
+            // A fid of its own at the server until it is known: what follows a walk that fails must not be
+            // about the place that it was to leave.
             let it = self.sessions[slot].fids.get_mut(fid).map_err(|word| bare(word.into()))?;
-            let old = core::mem::replace(&mut it.path, Rc::clone(&path));
-            it.is_ro = is_ro;
-            it.merges = merges;
-            (bfid, Some(old))
+            it.at = at;
+            let path = core::mem::replace(&mut it.path, Rc::clone(&path));
+            let old = Before { path, bfid, is_ro: it.is_ro, merges: it.merges };
+            (it.is_ro, it.merges) = (is_ro, merges);
+            Some(old)
         } else {
-            let target = link.new_fid();
-            let at = At::Server { mount, channel, life, bfid: target };
             let it = Fid { path, at, is_ro, is_open: false, can_write: false, merges, listing: None };
             // Checked before: the number is free and there is room.
             if self.sessions[slot].fids.insert(newfid, it).is_err() {
                 link.free_fid(target);
                 return Err(bare(Word::Quota.into()));
             }
-            (target, None)
+            None
         };
         let session = SessionRef { slot, number };
         let wait = Wait::Walk { session, tag, newfid, names: count, bfid: target, old };
         let btag = link.forward(frame, bfid, wait);
         link.tail(frame.len())[11..15].copy_from_slice(&target.to_le_bytes());
-        self.sessions[slot].inflight.push((tag, Asked::Channel { channel, tag: btag }));
+        self.sessions[slot].inflight.push(Inflight::new(tag, Asked::Channel { channel, tag: btag }));
         Ok(())
     }
 
@@ -220,7 +241,7 @@ impl Door {
             is_ro = self.is_ro(slot, &path);
         }
         let merges = self.merges(slot, &path) || matches!(end, At::Synthetic);
-        let is_asked = matches!(end, At::Server { .. });
+        let to = end_of(&end);
         let session = &mut self.sessions[slot];
         let old = if newfid == fid {
             let it = session.fids.get_mut(fid).map_err(|word| bare(word.into()))?;
@@ -235,15 +256,15 @@ impl Door {
             session.fids.insert(newfid, it).map_err(|word| bare(word.into()))?;
             None
         };
-        let is_unsure =
-            matches!(end_of_parts(&parts), Some(step) if step.is_above_mount && step.depth > 0) && is_asked;
+        let is_unsure = matches!(end_of_parts(&parts), Some(step) if step.is_above_mount && step.depth > 0)
+            && to.is_some();
         session.unsure.extend(is_unsure.then_some(newfid));
-        let walk = Walk { newfid, old, parts, names: names.len(), is_unsure };
+        let walk = Walk { newfid, old, parts, names: names.len(), end: to, is_unsure };
         let deadline_ms = self.now.mono_ms + crate::job::DEADLINE_MS;
         self.wake_at(deadline_ms);
         let session = SessionRef { slot, number };
         self.jobs.insert(Job { session, tag, deadline_ms, left, kind: Kind::Walk(walk) });
-        self.sessions[slot].inflight.push((tag, Asked::Job(job)));
+        self.sessions[slot].inflight.push(Inflight::new(tag, Asked::Job(job)));
         if left == 0 {
             self.finish_job(job);
         }
@@ -393,14 +414,22 @@ impl Door {
         self.unwalk(slot, walk);
     }
 
-    /// Undoes what a walk has put in the fid table.
+    /// Undoes what a walk has put in the fid table, where it has not been clunked and its number is not
+    /// another's by now.
     fn unwalk(&mut self, slot: usize, walk: Walk) {
+        let fids = &mut self.sessions[slot].fids;
+        let is_its = fids.get(walk.newfid).is_ok_and(|it| end_of(&it.at) == walk.end);
         match walk.old {
-            None => {
-                let _ = self.drop_fid(slot, walk.newfid);
+            None if is_its => {
+                if let Ok(it) = fids.take_back(walk.newfid) {
+                    self.end_at(&it.at);
+                }
             }
+            None => {}
             Some((path, at, is_ro, merges)) => {
-                let Ok(it) = self.sessions[slot].fids.get_mut(walk.newfid) else { return self.end_at(&at) };
+                let Some(it) = fids.get_mut(walk.newfid).ok().filter(|_| is_its) else {
+                    return self.end_at(&at);
+                };
                 it.path = path;
                 it.is_ro = is_ro;
                 it.merges = merges;
@@ -482,14 +511,14 @@ impl Door {
         if !link.is_up {
             return Err(Refusal::new(Word::Busy, format!("{} is not running", link.name)));
         }
+        if !link.has_room() {
+            return Err(Refusal::new(Word::Busy, format!("{} does not keep up", link.name)));
+        }
         match session.roots.get(mount, channel) {
             Some(Root::Ready { life, bfid, .. } | Root::Asked { life, bfid }) if *life == link.life => {
                 return Ok((*bfid, false));
             }
             _ => {}
-        }
-        if !link.has_room() {
-            return Err(Refusal::new(Word::Busy, format!("{} does not keep up", link.name)));
         }
         let bfid = link.new_fid();
         session.roots.set(mount, channel, Root::Asked { life: link.life, bfid });

@@ -11,13 +11,15 @@ pub struct Fids<T> {
     max: usize,
     is_strict: bool,
     highest: Option<u32>,
+    /// What was the highest before it.
+    before: Option<u32>,
 }
 
 impl<T> Fids<T> {
     /// A table of at most `max` fids. A strict one never takes a number twice: newfid must be above
     /// every number used before.
     pub fn new(max: usize, is_strict: bool) -> Self {
-        Fids { live: HashMap::new(), max, is_strict, highest: None }
+        Fids { live: HashMap::new(), max, is_strict, highest: None, before: None }
     }
 
     /// May `fid` come into being now? In use or NOFID: Invalid. Spent: Closed. No room: Quota.
@@ -37,9 +39,21 @@ impl<T> Fids<T> {
     /// Puts `fid` in the table, by the rules of [`Fids::check_new`].
     pub fn insert(&mut self, fid: u32, value: T) -> Result<(), Word> {
         self.check_new(fid)?;
-        self.highest = Some(self.highest.map_or(fid, |highest| highest.max(fid)));
+        if self.highest.is_none_or(|highest| fid > highest) {
+            (self.before, self.highest) = (self.highest, Some(fid));
+        }
         self.live.insert(fid, value);
         Ok(())
+    }
+
+    /// Ends a fid that has not come into being after all: the walk to it failed. Its number was not used, as
+    /// long as none above it has been meanwhile.
+    pub fn take_back(&mut self, fid: u32) -> Result<T, Word> {
+        let value = self.remove(fid)?;
+        if self.highest == Some(fid) {
+            self.highest = self.before;
+        }
+        Ok(value)
     }
 
     /// The value of a live fid; Closed where there is none.
@@ -59,7 +73,7 @@ impl<T> Fids<T> {
 
     /// Ends every fid and forgets which numbers were used, as Tversion does.
     pub fn reset(&mut self) -> impl Iterator<Item = (u32, T)> {
-        self.highest = None;
+        (self.before, self.highest) = (None, None);
         core::mem::take(&mut self.live).into_iter()
     }
 
@@ -71,6 +85,7 @@ impl<T> Fids<T> {
     /// Numbers up to `highest` have been used, by the same session in another place.
     pub fn spend(&mut self, highest: Option<u32>) {
         self.highest = self.highest.max(highest);
+        self.before = self.highest;
     }
 
     /// Live fids.
@@ -105,6 +120,24 @@ mod tests {
         fids.remove(5).unwrap();
         assert_eq!(fids.insert(5, ()), Err(Word::Closed));
         assert_eq!(fids.insert(3, ()), Err(Word::Closed));
+        assert_eq!(fids.insert(6, ()), Ok(()));
+    }
+
+    #[test]
+    fn a_fid_that_never_came_to_be_leaves_its_number_free() {
+        let mut fids = Fids::new(4, true);
+        fids.insert(2, ()).unwrap();
+        fids.insert(5, ()).unwrap();
+        assert_eq!(fids.take_back(5), Ok(()));
+        assert_eq!(
+            (fids.highest(), fids.insert(2, ()), fids.insert(5, ())),
+            (Some(2), Err(Word::Invalid), Ok(()))
+        );
+        fids.insert(6, ()).unwrap();
+        assert_eq!(fids.take_back(5), Ok(()));
+        assert_eq!(fids.insert(5, ()), Err(Word::Closed), "another was used above it");
+        fids.take_back(6).unwrap();
+        assert_eq!(fids.insert(5, ()), Err(Word::Closed), "it was used once");
         assert_eq!(fids.insert(6, ()), Ok(()));
     }
 

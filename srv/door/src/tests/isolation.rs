@@ -125,3 +125,102 @@ fn what_this_system_does_not_do_is_refused_and_changes_nothing() {
     assert_eq!(word(&reply), Some(Word::Closed), "Tremove clunks its fid all the same");
     assert_eq!(queen.list(&mut hive, "/log").unwrap(), ["queen.log"]);
 }
+
+#[test]
+fn the_number_of_a_fid_comes_back_once_though_it_was_clunked_behind_its_failing_walk() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let (log, _) = queen.walk(&mut hive, "/log").unwrap();
+    let channel = usize::from(hive.channel("log"));
+    let live = hive.door.channels[channel].fids();
+    for names in [&["none"][..], &["queen.log"], &["none", "x"]] {
+        let (newfid, mut bytes) = (queen.fid(), Vec::new());
+        Tmsg::Walk { fid: log, newfid, names: Names::from(names) }.encode(500, &mut bytes);
+        Tmsg::Getattr { fid: newfid, mask: 0 }.encode(501, &mut bytes);
+        Tmsg::Clunk { fid: newfid }.encode(502, &mut bytes);
+        queen.bytes(&mut hive, &bytes);
+        assert_eq!(queen.replies(&mut hive).len(), 3);
+        assert_eq!(hive.door.channels[channel].fids(), live, "{names:?}");
+    }
+    // In place: where it was has ended as well.
+    for names in [&["none"][..], &["queen.log"]] {
+        let (fid, _) = queen.walk(&mut hive, "/log").unwrap();
+        let mut bytes = Vec::new();
+        Tmsg::Walk { fid, newfid: fid, names: Names::from(names) }.encode(500, &mut bytes);
+        Tmsg::Clunk { fid }.encode(502, &mut bytes);
+        queen.bytes(&mut hive, &bytes);
+        assert_eq!(queen.replies(&mut hive).len(), 2);
+        assert_eq!(hive.door.channels[channel].fids(), live, "{names:?}");
+    }
+}
+
+#[test]
+fn a_walk_in_place_moves_its_fid_or_leaves_it_where_it_was() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let (fid, _) = queen.walk(&mut hive, "/log").unwrap();
+    let live = hive.door.channels[usize::from(hive.channel("log"))].fids();
+    let mut walk = |hive: &mut Hive, names: &[&str]| {
+        word(&queen.ask(hive, &Tmsg::Walk { fid, newfid: fid, names: Names::from(names) }))
+    };
+    assert_eq!(walk(&mut hive, &["none"]), Some(Word::NotFound));
+    assert_eq!(walk(&mut hive, &["queen.log"]), None);
+    assert_eq!(word(&queen.ask(&mut hive, &Tmsg::Lopen { fid, flags: 1 })), None);
+    let write = Tmsg::Write { fid, offset: 0, data: b"there\n" };
+    assert_eq!(word(&queen.ask(&mut hive, &write)), None);
+    assert_eq!(queen.read(&mut hive, "/log/queen.log"), Ok("there\n".into()));
+    assert_eq!(
+        hive.door.channels[usize::from(hive.channel("log"))].fids(),
+        live + 1,
+        "and the one just read"
+    );
+}
+
+#[test]
+fn nothing_is_reached_by_way_of_an_afid() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    queen.ask(&mut hive, &Tmsg::Auth { afid: 700, uname: "queen", aname: "", n_uname: 0 });
+    for names in [&[][..], &["proc"], &["proc", "boot"], &["none"]] {
+        let walk = Tmsg::Walk { fid: 700, newfid: 701, names: Names::from(names) };
+        assert_eq!(word(&queen.ask(&mut hive, &walk)), Some(Word::Invalid), "{names:?}");
+    }
+}
+
+#[test]
+fn a_queen_without_a_ticket_is_called_what_a_ticket_could_say() {
+    for (uname, comes_in) in [
+        ("queen:anna", true),
+        ("queen:", true),
+        ("queen:a\nb", false),
+        ("queen:a:0123", false),
+        ("observer:A", false),
+    ] {
+        let mut hive = Hive::new();
+        let mut client = hive.connect(unix());
+        client.version(&mut hive);
+        let expected = if comes_in { Ok(()) } else { Err(Word::Permission) };
+        assert_eq!(client.attach(&mut hive, uname), expected, "{uname:?}");
+    }
+}
+
+#[test]
+fn no_name_writes_lines_of_its_own_into_the_log_or_errstr() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    hive.door.facts.borrow_mut().outbox.clear();
+    let name = "x\ndoor session 1 attached owner=queen";
+    let fid = queen.fid();
+    let (bad, none) = (["proc", name, ".."], [name]);
+    let walk = Tmsg::Walk { fid: 0, newfid: fid, names: Names::from(&bad[..]) };
+    assert_eq!(word(&queen.ask(&mut hive, &walk)), Some(Word::Invalid));
+    let walk = Tmsg::Walk { fid: 0, newfid: fid, names: Names::from(&none[..]) };
+    assert_eq!(word(&queen.ask(&mut hive, &walk)), Some(Word::NotFound));
+    let told = "reason=notfound path=/x\\ndoor session 1 attached owner=queen detail=no such file";
+    let errstr = queen.errstr(&mut hive);
+    assert!(errstr.starts_with(told) && errstr.lines().count() == 1, "{errstr}");
+    for request in &hive.door.facts.borrow().outbox {
+        let ninep::srv::Op::Write(line) = &request.op else { continue };
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+    }
+}

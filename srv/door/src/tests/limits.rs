@@ -288,3 +288,49 @@ fn every_refused_write_and_attach_is_for_the_journal() {
     let told = ["WRITE reason=toobig", "WRITE reason=invalid", "OPEN reason=permission"];
     assert_eq!(denials(&mut hive), told.map(|what| format!("ERR {what}")));
 }
+
+#[test]
+fn answers_that_are_asked_for_are_queued_for_already() {
+    let mut hive = Hive::with(|manifest| manifest.ninep.queue_bytes = 20_000);
+    let mut queen = hive.queen();
+    let fid = queen.open(&mut hive, "/log/queen.log", 0).unwrap();
+    let log = hive.channel("log");
+    hive.silent.insert(log);
+    let mut bytes = Vec::new();
+    (100..108).for_each(|tag| Tmsg::Read { fid, offset: 0, count: u32::MAX }.encode(tag, &mut bytes));
+    assert_eq!(queen.bytes(&mut hive, &bytes), Turn::Wait);
+    assert_eq!(hive.door.sessions[queen.slot].awaited(), 2 * 8192);
+    assert!(!hive.door.is_reading(queen.slot));
+    // Small ones fit beside them, and one of any size is let come.
+    let mut other = hive.queen();
+    let fid = other.open(&mut hive, "/proc/boot", 0).unwrap();
+    for count in [100; 20] {
+        other.send(&mut hive, &Tmsg::Read { fid, offset: 0, count });
+    }
+    assert_eq!(other.replies(&mut hive).len(), 20);
+    let mut answered = 0;
+    while answered < 8 {
+        hive.kill("log", true);
+        answered += queen.replies(&mut hive).len();
+        queen.bytes(&mut hive, &[]);
+    }
+    assert_eq!(answered, 8, "all but the first have an answer each, too");
+}
+
+#[test]
+fn a_fid_that_a_walk_did_not_reach_may_be_walked_to_again() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let (proc, _) = queen.walk(&mut hive, "/proc").unwrap();
+    for (fid, names) in
+        [(0, &["none"][..]), (0, &["proc", "none"]), (proc, &["none"]), (proc, &["boot", "x"])]
+    {
+        let walk = Tmsg::Walk { fid, newfid: 900, names: Names::from(names) };
+        queen.ask(&mut hive, &walk);
+        assert_eq!(word(&queen.ask(&mut hive, &Tmsg::Clunk { fid: 900 })), Some(Word::Closed), "{names:?}");
+    }
+    let walk = Tmsg::Walk { fid: proc, newfid: 900, names: Names::from(&["boot"][..]) };
+    assert_eq!(word(&queen.ask(&mut hive, &walk)), None);
+    assert_eq!(word(&queen.ask(&mut hive, &Tmsg::Clunk { fid: 900 })), None);
+    assert_eq!(word(&queen.ask(&mut hive, &walk)), Some(Word::Closed));
+}

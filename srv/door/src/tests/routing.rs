@@ -264,3 +264,60 @@ fn a_ctl_answers_on_the_fid_that_wrote() {
     let Ok((_, Rmsg::Read { data })) = wire::decode_r(&reply) else { panic!("no acks") };
     assert_eq!(data, b"OK DONE line=a\nOK DONE line=b\n");
 }
+
+#[test]
+fn a_listing_says_of_a_name_what_a_walk_to_it_says() {
+    let mut hive = of_few_mounts();
+    let mut queen = hive.queen();
+    queen
+        .write(&mut hive, "/proc/9p/self/ns", "mount log /proc/only/here\nbind /proc/tests/none /away\n")
+        .unwrap();
+    for dir in ["/", "/proc", "/proc/only", "/queen"] {
+        let fid = queen.open(&mut hive, dir, 0).unwrap();
+        let reply = queen.ask(&mut hive, &Tmsg::Readdir { fid, offset: 0, count: 8000 });
+        let Ok((_, Rmsg::Readdir { data })) = wire::decode_r(&reply) else { panic!("no listing") };
+        for entry in wire::Dirent::iter(data) {
+            let entry = entry.unwrap();
+            let path = format!("{}/{}", dir.trim_end_matches('/'), entry.name);
+            let names: Vec<&str> = path.split('/').skip(1).collect();
+            let newfid = queen.fid();
+            let reply = queen.ask(&mut hive, &Tmsg::Walk { fid: 0, newfid, names: Names::from(&names[..]) });
+            match wire::decode_r(&reply).unwrap().1 {
+                Rmsg::Walk { qids } => assert_eq!(qids.iter().last(), Some(entry.qid), "{path}"),
+                _ => assert_eq!((path.as_str(), entry.kind), ("/away", 0), "its server has no such file"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fid_whose_open_was_flushed_is_not_open() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let (fid, _) = queen.walk(&mut hive, "/proc/boot").unwrap();
+    let live = hive.door.channels[usize::from(hive.channel("proc"))].fids();
+    let mut bytes = Vec::new();
+    Tmsg::Lopen { fid, flags: 0 }.encode(500, &mut bytes);
+    Tmsg::Flush { oldtag: 500 }.encode(501, &mut bytes);
+    Tmsg::Lopen { fid, flags: 0 }.encode(502, &mut bytes);
+    queen.bytes(&mut hive, &bytes);
+    let kinds: Vec<u8> = queen.replies(&mut hive).iter().map(|frame| frame[4]).collect();
+    assert_eq!(kinds, [wire::kind::RFLUSH, wire::kind::RLOPEN]);
+    assert_eq!(hive.door.channels[usize::from(hive.channel("proc"))].fids(), live);
+}
+
+#[test]
+fn the_queen_feeds_her_name_space_back_and_it_is_the_same() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let ns = queen.read(&mut hive, "/proc/9p/self/ns").unwrap();
+    for _ in 0..4 {
+        assert_eq!(queen.write(&mut hive, "/proc/9p/self/ns", &ns), Ok(()));
+        assert_eq!(queen.read(&mut hive, "/proc/9p/self/ns"), Ok(ns.clone()));
+    }
+    let write = queen.write(&mut hive, "/proc/9p/self/ns", "bind /log /l\n\nfrob\n");
+    assert_eq!((write, queen.walk(&mut hive, "/l").map(|_| ())), (Err(Word::Invalid), Err(Word::NotFound)));
+    queen.write(&mut hive, "/proc/9p/self/ns", "\n\nbind /log /a/../b").unwrap_err();
+    let errstr = queen.errstr(&mut hive);
+    assert!(errstr.contains("detail=ns:3: "), "{errstr}");
+}

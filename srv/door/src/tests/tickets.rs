@@ -207,3 +207,94 @@ fn what_an_ended_worker_had_used_up_takes_no_room() {
         assert_eq!(hive.door.facts.borrow().accounts.len(), 0);
     }
 }
+
+#[test]
+fn a_scope_is_not_escaped_by_what_follows_a_walk_that_fails() {
+    let mut hive = Hive::new();
+    let less = Attenuation { scopes: scope("/log/none", Verbs::Both), ..Attenuation::default() };
+    let child = minted(&mut hive).narrow(&less, [3; 32]).unwrap();
+    hive.queen().write(&mut hive, "/log/queen.log", "secret\n").unwrap();
+    for is_flushed in [false, true] {
+        let mut client = shown(&mut hive, &child);
+        let (log, _) = client.walk(&mut hive, "/log").unwrap();
+        let mut bytes = Vec::new();
+        Tmsg::Walk { fid: log, newfid: log, names: Names::from(&["none"][..]) }.encode(500, &mut bytes);
+        if is_flushed {
+            Tmsg::Flush { oldtag: 500 }.encode(501, &mut bytes);
+        }
+        Tmsg::Walk { fid: log, newfid: 901, names: Names::from(&["queen.log"][..]) }.encode(502, &mut bytes);
+        Tmsg::Lopen { fid: 901, flags: 0 }.encode(503, &mut bytes);
+        Tmsg::Read { fid: 901, offset: 0, count: 100 }.encode(504, &mut bytes);
+        client.bytes(&mut hive, &bytes);
+        let replies = client.replies(&mut hive);
+        assert!(
+            replies.len() == 4 && replies.iter().all(|frame| frame[4] != wire::kind::RREAD),
+            "{replies:?}"
+        );
+        // The directory lists what the scope leaves, still.
+        assert_eq!(word(&client.ask(&mut hive, &Tmsg::Lopen { fid: log, flags: 0 })), None);
+        let reply = client.ask(&mut hive, &Tmsg::Readdir { fid: log, offset: 0, count: 8000 });
+        let Ok((_, Rmsg::Readdir { data })) = wire::decode_r(&reply) else { panic!("no listing") };
+        assert!(data.is_empty());
+    }
+}
+
+fn budget(ops: Option<u64>, ttl_s: Option<u64>, bandwidth_bytes: Option<u64>) -> Attenuation {
+    Attenuation {
+        budget: Some(Budget { ops, ttl_s, ..Budget::default() }),
+        quota: Some(Quota { bandwidth_bytes, ..Quota::default() }),
+        ..Attenuation::default()
+    }
+}
+
+#[test]
+fn bandwidth_is_what_was_moved_and_not_what_was_asked_for() {
+    let mut hive = Hive::new();
+    hive.queen().write(&mut hive, "/log/queen.log", &"x".repeat(50)).unwrap();
+    let child = minted(&mut hive).narrow(&budget(None, None, Some(120)), [3; 32]).unwrap();
+    let mut client = shown(&mut hive, &child);
+    let fid = client.open(&mut hive, "/log/queen.log", 0).unwrap();
+    let read = |hive: &mut Hive, client: &mut Client| {
+        let reply = client.ask(hive, &Tmsg::Read { fid, offset: 0, count: 8000 });
+        word(&reply).map_or(Ok(reply.len() - 11), Err)
+    };
+    assert_eq!(read(&mut hive, &mut client), Ok(50));
+    // What is taken back or refused has moved nothing.
+    let log = hive.channel("log");
+    hive.silent.insert(log);
+    let oldtag = client.send(&mut hive, &Tmsg::Read { fid, offset: 0, count: 8000 });
+    client.ask(&mut hive, &Tmsg::Flush { oldtag });
+    hive.silent.remove(&log);
+    let (dir, _) = client.walk(&mut hive, "/log").unwrap();
+    assert_eq!(
+        word(&client.ask(&mut hive, &Tmsg::Read { fid: dir, offset: 0, count: 100 })),
+        Some(Word::Invalid)
+    );
+    assert_eq!(read(&mut hive, &mut client), Ok(50));
+    assert_eq!(read(&mut hive, &mut client), Ok(20), "no more than is left");
+    assert_eq!(read(&mut hive, &mut client), Err(Word::Quota));
+}
+
+#[test]
+fn a_malformed_request_costs_no_operation_and_errstr_none_ever() {
+    let mut hive = Hive::new();
+    let child = minted(&mut hive).narrow(&budget(Some(2), None, None), [3; 32]).unwrap();
+    let mut client = shown(&mut hive, &child);
+    for path in ["/.", "/none", "/../x"] {
+        assert!(client.walk(&mut hive, path).is_err());
+    }
+    for expected in [Ok(()), Ok(()), Err(Word::Quota)] {
+        assert_eq!(client.walk(&mut hive, "/proc").map(|_| ()), expected);
+    }
+    assert!(client.errstr(&mut hive).contains("operations are spent"));
+}
+
+#[test]
+fn a_ticket_whose_time_to_live_is_over_is_not_let_in_again() {
+    let mut hive = Hive::new();
+    let child = minted(&mut hive).narrow(&budget(None, Some(2), None), [3; 32]).unwrap();
+    let mut client = shown(&mut hive, &child);
+    hive.after(2000);
+    assert_eq!(client.walk(&mut hive, "/proc").map(|_| ()), Err(Word::Revoked));
+    assert_eq!(try_to_show(&mut hive, &child, "queen").map(|_| ()), Err(Word::Revoked));
+}
