@@ -423,7 +423,7 @@ impl Door {
             Wait::Client { fid, kind: kind::TLOPEN, .. } => {
                 match session.fids.get_mut(fid).map(|it| &mut it.at) {
                     Ok(At::Server { channel: of, life, bfid, .. })
-                        if *of == channel && link.serves(*life) =>
+                        if *of == channel && link.serves(*life) && link.has_room() =>
                     {
                         let opened = core::mem::replace(bfid, link.new_fid());
                         let again = Tmsg::Walk { fid: opened, newfid: *bfid, names: Names::from(&[][..]) };
@@ -461,7 +461,9 @@ impl Door {
         let it = session.fids.remove(fid).map_err(|word| bare(word.into()))?;
         match it.at {
             At::Server { channel, life, bfid, .. }
-                if !session.inflight.is_empty() && self.channels[channel as usize].serves(life) =>
+                if !session.inflight.is_empty()
+                    && self.channels[channel as usize].serves(life)
+                    && self.channels[channel as usize].has_room() =>
             {
                 let wait = Wait::Clunk { bfid, client: Some((who, tag)) };
                 let btag = self.channels[channel as usize].send(&Tmsg::Clunk { fid: bfid }, wait);
