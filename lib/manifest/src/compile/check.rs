@@ -51,6 +51,12 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn wrong(&mut self, key: &str, what: &str) {
+        // What was refused for what it says is not missing as well.
+        let said = format!("{key}: ");
+        if what.starts_with("missing") && self.problems.iter().any(|problem| problem.what.starts_with(&said))
+        {
+            return;
+        }
         self.problems.push(self.lines.problem(key, what));
     }
 
@@ -302,8 +308,15 @@ impl Check<'_> {
     fn console(&mut self) {
         let console = &self.manifest.console;
         let Some(addr) = &console.tcp else { return };
-        if let Err(error) = Listener::parse(&format!("tcp!{addr}")) {
-            self.wrong("console.tcp", &format!("{error}"));
+        match Listener::parse(&format!("tcp!{addr}")) {
+            Err(error) => self.wrong("console.tcp", &format!("{error}")),
+            Ok(console) => {
+                let listeners = &self.manifest.listeners;
+                if let Some(i) = listeners.iter().position(|listener| overlap(&console, listener)) {
+                    let what = format!("{addr:?} found; listeners[{i}] has {:?} already", listeners[i].addr);
+                    self.wrong("console.tcp", &what);
+                }
+            }
         }
         if self.manifest.server("console").is_none() {
             self.wrong("console.tcp", "found without its server; add [servers.console]");
@@ -344,10 +357,7 @@ impl Check<'_> {
     /// An image has the network that it is given, and no other machine's sockets.
     fn network(&mut self) {
         let network = &self.manifest.network;
-        if network.mode == NetworkMode::Off {
-            return;
-        }
-        if self.manifest.target == Target::Hosted {
+        if network.mode != NetworkMode::Off && self.manifest.target == Target::Hosted {
             self.wrong("network.mode", "found; a hosted hive has its machine's network: off allowed");
         }
         for (key, is_given, is_one) in [
@@ -359,6 +369,9 @@ impl Check<'_> {
             } else if is_given && network.mode == NetworkMode::Dhcp {
                 self.wrong(key, "found beside dhcp, which finds it out");
             }
+        }
+        if network.mode == NetworkMode::Off {
+            return;
         }
         if network.mode == NetworkMode::Static && network.address.is_none() {
             self.wrong("network.address", "missing; static needs ADDRESS/BITS");
@@ -426,7 +439,7 @@ fn is_inits(addr: &str) -> bool {
 }
 
 fn overlap(a: &Listener, b: &Listener) -> bool {
-    let wild = |host: &str| matches!(host, "0.0.0.0" | "::" | "*");
+    let wild = |host: &str| matches!(host, "0.0.0.0" | "::" | "[::]" | "*");
     match (a.host_port(), b.host_port()) {
         (Some((host, port)), Some((other, at))) => port == at && (host == other || wild(host) || wild(other)),
         (None, None) => a.addr == b.addr,

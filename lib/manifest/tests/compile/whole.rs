@@ -112,6 +112,8 @@ fn listeners_do_not_overlap_and_have_what_they_need() {
     for (text, what) in [
         (local.repeat(2), "listeners[2].addr: \"127.0.0.1!5640\" found; listeners[1] has \"127.0.0.1!5640\" already"),
         (local.clone() + &listener("tcp", "0.0.0.0!5640", ""), "listeners[2].addr: \"0.0.0.0!5640\" found; listeners[1] has \"127.0.0.1!5640\" already"),
+        (local.clone() + &listener("tcp", "[::]!5640", ""), "listeners[2].addr: \"[::]!5640\" found; listeners[1] has \"127.0.0.1!5640\" already"),
+        (local.clone() + "[console]\ntcp = \"127.0.0.1!5640\"\n", "console.tcp: \"127.0.0.1!5640\" found; listeners[1] has \"127.0.0.1!5640\" already"),
         (listener("unix", "door", ""), "listeners[1].addr: \"door\" found; listeners[0] has \"door\" already"),
         (listener("unix", "srv/log", ""), "listeners[1].addr: \"srv/log\" found; init keeps a file of its own there"),
         (listener("tcp", "5640", ""), "listeners[1].addr: \"5640\" found; HOST!PORT with a port of 1..65535 allowed"),
@@ -187,6 +189,20 @@ fn a_release_takes_no_dev_key_no_fixture_and_no_silence() {
             .edit("[servers.audit]", "[servers.audit]\nenabled = false")
             .says(),
         "sys/hive.toml:N: servers.audit.enabled: false found; profile release keeps the audit on"
+    );
+}
+
+#[test]
+fn what_is_refused_for_what_it_says_is_not_missing_too() {
+    let secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    assert_eq!(
+        release(&signed(secret, "k1")).says(),
+        "sys/hive.toml:N: tickets.issuer: a literal (not shown) found; file:PATH or env:NAME allowed"
+    );
+    let tls = listener("tls", "h!1", &format!("cert = \"file:/c\"\nkey = \"{secret}\""));
+    assert_eq!(
+        House::new().append("sys/hive.toml", &tls).says(),
+        "sys/hive.toml:N: listeners[1].key: a literal (not shown) found; file:PATH or env:NAME allowed"
     );
 }
 
