@@ -4,6 +4,7 @@
 
 use ninep::dial::DialError;
 use ninep::refusal::Word;
+use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -147,4 +148,36 @@ fn nobody_but_the_queen_sees_the_journal_and_nobody_writes_it() {
     ] {
         assert_eq!(hive.command("/replay/ctl", line).unwrap_err().word(), Some(word), "{line}");
     }
+}
+
+#[test]
+fn a_directory_is_held_to_the_head_that_the_hive_keeps_there() {
+    let hive = Hive::start(&[]);
+    command(&hive, 1_000_000).unwrap();
+    assert!(hive.coh(&["down"]).status.success());
+    let dir = hive.path("data/journal");
+    let (head, segment) = (dir.join("head"), dir.join("00000000000000000001.jsonl"));
+    let verify = || {
+        let output = hive.program("cohverify", &[dir.to_str().unwrap()]);
+        let [said, wrong] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.success(), said + &wrong)
+    };
+    let (is_ok, said) = verify();
+    let field = |key: &str| said.split(' ').find_map(|field| field.strip_prefix(key)).unwrap().to_owned();
+    assert!(is_ok && field("kept=") == field("last="), "{said}");
+
+    // A chain that ends earlier is a whole one: the head alone knows better.
+    let (kept, whole) = (fs::read(&head).unwrap(), fs::read(&segment).unwrap());
+    let cut = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(&segment, &whole[..cut]).unwrap();
+    let (is_ok, said) = verify();
+    assert!(!is_ok && said.contains("fault=short"), "{said}");
+    fs::remove_file(&head).unwrap();
+    let (is_ok, said) = verify();
+    assert!(is_ok && !said.contains("kept="), "{said}");
+
+    fs::write(&segment, &whole).unwrap();
+    fs::write(&head, &kept[1..]).unwrap();
+    let (is_ok, said) = verify();
+    assert!(!is_ok && said.contains("not the head of a journal"), "{said}");
 }

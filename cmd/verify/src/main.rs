@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             None => keys(&source.key()?, source::KEY)?,
         };
         let summary = source.verify(&keys, args.head)?;
-        out.outcome(&told(&summary, keys.is_empty()), args.json)
+        out.outcome(&told(&summary, keys.is_empty(), source.kept()), args.json)
     })
 }
 
@@ -62,11 +62,12 @@ fn keys(text: &str, name: &str) -> Result<PublicKeys, Trouble> {
     Ok(keys)
 }
 
-fn told(summary: &Summary, is_unchecked: bool) -> String {
+fn told(summary: &Summary, is_unchecked: bool, kept: Option<Head>) -> String {
     let Summary { first, records, checkpoints, signed, head } = summary;
+    let kept = kept.map(|kept| format!(" kept={}", kept.next - 1)).unwrap_or_default();
     let unchecked = if is_unchecked { " signatures=unchecked" } else { "" };
     format!(
-        "ok records={records} first={first} last={} checkpoints={checkpoints} signed={signed} head={}{unchecked}",
+        "ok records={records} first={first} last={} checkpoints={checkpoints} signed={signed}{kept} head={}{unchecked}",
         head.next - 1,
         head.hash
     )

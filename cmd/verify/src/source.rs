@@ -14,12 +14,15 @@ const EXPORT: &str = "/audit/export";
 /// How often a journal that grows meanwhile is followed to its end.
 const ROUNDS: usize = 16;
 
+/// A head may be read while the hive writes it.
+const READS: usize = 3;
+
 /// A journal.
 pub(crate) enum Source {
     /// Of a hive.
     Hive(Box<Hive>),
-    /// Files that make one journal, in order.
-    Files { name: String, paths: VecDeque<PathBuf> },
+    /// Files that make one journal, in order, and the head that is kept beside them.
+    Files { name: String, paths: VecDeque<PathBuf>, kept: Option<Head> },
     /// Standard input.
     Stdin,
 }
@@ -32,8 +35,11 @@ impl Source {
             "-" => Ok(Source::Stdin),
             _ => {
                 let path = Path::new(name);
-                let paths = if path.is_dir() { segments(path)? } else { [path.to_owned()].into() };
-                Ok(Source::Files { name: name.into(), paths })
+                let is_dir = path.is_dir();
+                // The head first: a journal that grows meanwhile has it all the same.
+                let kept = if is_dir { kept(path)? } else { None };
+                let paths = if is_dir { segments(path)? } else { [path.to_owned()].into() };
+                Ok(Source::Files { name: name.into(), paths, kept })
             }
         }
     }
@@ -46,14 +52,18 @@ impl Source {
         }
     }
 
-    /// Reads and checks all of it.
-    /// `known` must be in it.
+    /// The head that is kept beside it.
+    pub(crate) fn kept(&self) -> Option<Head> {
+        match self {
+            Source::Files { kept, .. } => *kept,
+            _ => None,
+        }
+    }
+
+    /// Reads and checks all of it. `known`, and what is kept beside it, must be in it.
     pub(crate) fn verify(&mut self, keys: &PublicKeys, known: Option<Head>) -> Result<Summary, Trouble> {
-        let verifier = Verifier::new(keys, None);
-        let mut verifier = match known {
-            Some(known) => verifier.expect(known),
-            None => verifier,
-        };
+        let heads = known.into_iter().chain(self.kept());
+        let mut verifier = heads.fold(Verifier::new(keys, None), Verifier::expect);
         match self {
             Source::Hive(hive) => {
                 let mut file = hive.open(JOURNAL, Access::Read)?;
@@ -61,7 +71,7 @@ impl Source {
                 hive.close(file);
                 summary
             }
-            Source::Files { name, paths } => {
+            Source::Files { name, paths, .. } => {
                 for path in &*paths {
                     let file = std::fs::File::open(path).map_err(|error| at(path, &error))?;
                     feed(file, &mut verifier, &path.display().to_string())?;
@@ -82,6 +92,22 @@ fn at(path: &Path, error: &io::Error) -> Trouble {
 
 fn bad(name: &str, fault: &Fault) -> Trouble {
     Trouble::failed(format!("{name}: {fault}"))
+}
+
+/// How far a hive says that the journal in its directory goes. None: nothing says so there.
+fn kept(dir: &Path) -> Result<Option<Head>, Trouble> {
+    let path = dir.join(journal::SIDECAR);
+    for _ in 0..READS {
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|error| at(&path, &error))?,
+        };
+        if let Some(head) = journal::noted(&text) {
+            return Ok(Some(head));
+        }
+    }
+    let path = path.display();
+    Err(Trouble::failed(format!("{path}: not the head of a journal; copy it again, or take it away")))
 }
 
 /// The segments of a journal's directory, oldest first: their names are as long as each other.

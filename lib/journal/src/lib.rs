@@ -18,7 +18,7 @@ pub use hash::Hash;
 pub use key::{AuditKey, KeyError, PublicKeys};
 pub use lines::{Line, Lines, Source};
 pub use record::{Entry, Kind, NotARecord, RECORD_MAX, Record, concealed, entries};
-pub use store::{Health, Opened, Options, Refused, Store, StoreError};
+pub use store::{Health, Opened, Options, Refused, SIDECAR, Store, StoreError, noted};
 pub use verify::{Fault, Head, Summary, Verifier};
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 use files::{Fault as Trouble, Files};
+pub use open::{SIDECAR, noted};
 use read::{Checked, Reader};
 use segment::Segment;
 

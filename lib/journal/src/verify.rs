@@ -160,7 +160,7 @@ pub struct Verifier<'k> {
     /// None: the first line may be any.
     base: Option<Head>,
     /// A record that must be there.
-    known: Option<Head>,
+    known: Vec<Head>,
     summary: Summary,
     /// The part of a line that [`Verifier::feed`] has seen.
     partial: Vec<u8>,
@@ -174,13 +174,14 @@ impl<'k> Verifier<'k> {
     pub fn new(keys: &'k PublicKeys, base: Option<Head>) -> Verifier<'k> {
         let head = base.unwrap_or(Head::START);
         let summary = Summary { first: head.next, records: 0, checkpoints: 0, signed: 0, head };
-        Verifier { keys, base, known: None, summary, partial: Vec::new(), doubt: None }
+        Verifier { keys, base, known: Vec::new(), summary, partial: Vec::new(), doubt: None }
     }
 
-    /// The journal must have the last record of `head`, and may have grown since.
+    /// The journal must have the last record of `head`, and may have grown since. Several may be known.
     #[must_use]
-    pub fn expect(self, head: Head) -> Self {
-        Verifier { known: Some(head), ..self }
+    pub fn expect(mut self, head: Head) -> Self {
+        self.known.push(head);
+        self
     }
 
     /// What was found whole so far.
@@ -214,7 +215,7 @@ impl<'k> Verifier<'k> {
             self.summary.signed = record.seq - 1;
         }
         let hash = Hash::of(line);
-        if self.known.is_some_and(|known| known.next - 1 == record.seq && known.hash != hash) {
+        if self.known.iter().any(|known| known.next - 1 == record.seq && known.hash != hash) {
             return Err(Fault::Rewritten { seq: record.seq });
         }
         self.summary.records += 1;
@@ -290,7 +291,8 @@ impl<'k> Verifier<'k> {
     /// The journal ends here; where `head` is known, it must end there.
     pub fn finish(mut self, head: Option<&Head>) -> Result<Summary, (Fault, Summary)> {
         let summary = self.summary;
-        let least = head.or(self.known.as_ref());
+        let newest = self.known.iter().max_by_key(|known| known.next);
+        let least = head.or(newest);
         let last = summary.head.next - 1;
         let fault = match (self.doubt.take(), head) {
             (Some((fault, line)), Some(head)) => self.blame(fault, &line, &head.hash),

@@ -15,7 +15,8 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use files::Files;
 
-const SIDECAR: &str = "head";
+/// The file beside the segments that says how far the journal was written.
+pub const SIDECAR: &str = "head";
 /// Bytes of what is in it at most.
 const SIDECAR_MAX: u64 = 4096;
 
@@ -27,7 +28,8 @@ pub(super) fn note(head: &Head) -> String {
     format!("{said} check={check}\n")
 }
 
-fn noted(text: &str) -> Option<Head> {
+/// The head that the sidecar's line says, if it is one.
+pub fn noted(text: &str) -> Option<Head> {
     let (said, check) = text.strip_suffix('\n')?.split_once(" check=")?;
     let (seq, hash) = said.strip_prefix("seq=")?.split_once(" sha256=")?;
     let seq: u64 = seq.parse().ok()?;
