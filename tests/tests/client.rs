@@ -82,6 +82,10 @@ fn every_command_stops_where_the_policy_is_another_manifest_s() {
     let mut mount = command(&["cohcat", "/proc/version"], &[], &run);
     let output = mount.env("COH_CLIENT", &other).env("COH_NS", hive.path("n")).output().unwrap();
     assert!(said(&output).contains("this hive runs the manifest ") && output.stdout.is_empty());
+    let dir = hive.path("m");
+    let mut mount = command(&["coh-mount", dir.to_str().unwrap()], &[], &run);
+    let output = mount.env("COH_CLIENT", &other).output().unwrap();
+    assert!(output.status.code() == Some(1) && said(&output).contains("this hive runs the manifest "));
     // The one beside the door is loaded by itself.
     fs::write(run.join("client.toml"), "frog = 1").unwrap();
     for words in COMMANDS {

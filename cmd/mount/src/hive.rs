@@ -95,6 +95,13 @@ pub(crate) fn read(conn: &SharedConn, path: &str, until: Instant) -> Result<Vec<
     }
 }
 
+/// What the hive says of itself; nothing where the role does not see it.
+pub(crate) fn version(link: &Link) -> String {
+    let until = Instant::now() + DEADLINE;
+    let text = link.conn(until).ok().and_then(|conn| read(&conn, "/proc/version", until).ok());
+    String::from_utf8(text.unwrap_or_default()).unwrap_or_default()
+}
+
 impl Hive {
     pub(crate) fn new(link: Link, silence: Silence) -> Hive {
         Hive { link, silence, turns: Turns::default(), open: Mutex::default(), next: AtomicU64::new(1) }

@@ -17,7 +17,7 @@ use fs::Fs;
 use fuser::{Config, MountOption};
 use hive::Hive;
 use link::Link;
-use ninep::dial::Credentials;
+use ninep::dial::{Addr, Credentials, DialError};
 use notes::Notes;
 use silence::Silence;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -26,12 +26,12 @@ use std::process::{Command, ExitCode, Stdio};
 
 /// Mount a hive's name space
 #[derive(Parser)]
-#[command(name = "coh-mount")]
+#[command(name = "coh-mount", version)]
 struct Args {
     /// Where; an empty directory, made if it is not there
     dir: PathBuf,
     /// The door: unix!PATH, tcp!HOST!PORT or tls!HOST!PORT [default: --run's, else $COH_DOOR]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = dialled)]
     door: Option<String>,
     /// Run directory of the hive [default: $COH_RUN, else /tmp/coh-UID or $XDG_RUNTIME_DIR/coh]
     #[arg(long, value_name = "DIR")]
@@ -51,6 +51,11 @@ struct Args {
     /// What the background process is started with
     #[arg(long, hide = true)]
     detached: bool,
+}
+
+/// An address that can be dialled; another is the user's mistake.
+fn dialled(text: &str) -> Result<String, DialError> {
+    text.parse::<Addr>().map(|_| text.to_owned())
 }
 
 fn main() -> ExitCode {
@@ -123,10 +128,12 @@ fn serve(args: &Args) -> Result<(), String> {
         ticket: cohcmd::ticket(args.ticket.as_deref()).map_err(said)?,
         n_uname: 0,
     };
-    let link = Link::dial(addr.clone(), who).map_err(|error| match error {
-        ninep::dial::DialError::Refused(refusal) => format!("{addr}: {refusal}"),
-        other => other.to_string(),
-    })?;
+    let policy = cohcmd::Policy::at(&addr).map_err(said)?;
+    let link = Link::dial(addr.clone(), who.clone())
+        .map_err(|error| said(cohcmd::not_entered(&addr.to_string(), &who, error)))?;
+    if policy.is_of_a_hive() {
+        policy.check(&addr.to_string(), &hive::version(&link)).map_err(said)?;
+    }
     let notes = if args.detached { Notes::Files(notes(args)) } else { Notes::Stderr };
     let silence = Silence::new(dir.display().to_string(), notes);
     // A role that may not read its name space is told no server's name.

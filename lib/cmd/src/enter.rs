@@ -67,7 +67,7 @@ fn enter(
                     std::thread::sleep(wait);
                 }
             }
-            _ => break dialled.map_err(|error| trouble(place, who, error))?,
+            _ => break dialled.map_err(|error| not_entered(place, who, error))?,
         }
     };
     let lost = |e: DialError| Trouble::failed(format!("{place}: {e}"));
@@ -101,7 +101,8 @@ fn may_pass(error: &DialError) -> bool {
     }
 }
 
-fn trouble(place: &str, who: &Credentials, error: DialError) -> Trouble {
+/// Why a door did not let somebody in.
+pub fn not_entered(place: &str, who: &Credentials, error: DialError) -> Trouble {
     match error {
         DialError::Refused(Refusal { word: Word::Permission, .. }) => Trouble::refused(
             place,
@@ -112,11 +113,6 @@ fn trouble(place: &str, who: &Credentials, error: DialError) -> Trouble {
             },
         ),
         DialError::Refused(refusal) => Trouble::refused(place, refusal.word, refusal.detail),
-        DialError::Connect { error, .. }
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
-        {
-            Trouble::failed(format!("{place}: no hive listens there; start one with: coh up"))
-        }
         other => {
             let why = other.to_string();
             let is_named = why.starts_with(place);

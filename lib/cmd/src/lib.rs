@@ -27,6 +27,7 @@ mod verbs;
 
 pub use args::{FollowArgs, HiveArgs, data_dir, door_address, run_dir, ticket};
 pub use completion::COMPLETION;
+pub use enter::not_entered;
 pub use fields::{Record, columns, mode_string, table};
 pub use hive::{Access, Entry, File, Hive, LINE_MAX, NodeKind, Stat};
 pub use ninep::refusal::Word;

@@ -3,7 +3,7 @@
 use crate::clnt::Broken;
 use crate::refusal::{Refusal, Word};
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::string::{String, ToString};
 
 /// Why a call failed.
@@ -47,6 +47,11 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DialError::Addr(what) => f.write_str(what),
+            DialError::Connect { addr, error }
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+            {
+                write!(f, "{addr}: no hive listens there; start one with: coh up")
+            }
             DialError::Connect { addr, error } => write!(f, "{addr}: {error}; is the hive up?"),
             DialError::Refused(refusal) => write!(f, "{refusal}"),
             DialError::Io(error) => write!(f, "{error}"),
