@@ -1,10 +1,13 @@
 //! cohaudit: the journal for people.
 #![forbid(unsafe_code)]
 
+mod since;
+
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use cohcmd::{FollowArgs, HiveArgs, Out, Trouble};
 use journal::{Kind, Record};
+use since::Since;
 use std::process::ExitCode;
 
 const JOURNAL: &str = "/audit/journal";
@@ -16,11 +19,11 @@ struct Args {
     /// Only records of this kind; may be given several times
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::word)), hide_possible_values = true)]
     kind: Vec<String>,
-    /// Only records from this one on
-    #[arg(long, value_name = "SEQ", default_value_t = 0)]
-    since: u64,
+    /// Only records from this seq, this time (2026-11-21T01:26, in UTC), or so long ago (90s, 5m, 1h, 7d) on
+    #[arg(long, value_name = "WHEN")]
+    since: Option<Since>,
     /// Only commands to this file and below it; may be given several times
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = clean)]
     path: Vec<String>,
     #[command(flatten)]
     follow: FollowArgs,
@@ -66,8 +69,13 @@ impl Args {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let is_path = self.path.is_empty() || self.path.iter().any(is_below);
-        record.seq >= self.since && is_kind && is_path
+        self.since.as_ref().is_none_or(|since| since.has(record)) && is_kind && is_path
     }
+}
+
+/// A path as every command takes it: `queen/` is `/queen`.
+fn clean(path: &str) -> Result<String, String> {
+    cohcmd::clean(path).map_err(|trouble| trouble.to_string())
 }
 
 /// `2026-11-21T01:26:00.123Z 118 ctl queen /queen/ctl {"spawn":"heartbeat"} -> OK SPAWN id=worker-3`
@@ -120,6 +128,11 @@ mod tests {
         let wants = |args: &[&str]| Args::parse_from(["cohaudit"].iter().chain(args)).wants(&record);
         assert!(wants(&[]) && wants(&["--kind", "deny", "--kind", "ctl"]) && wants(&["--since", "118"]));
         assert!(wants(&["--path", "/log", "--path", "/queen"]) && wants(&["--path", "/queen/ctl/"]));
+        assert!(wants(&["--path", "queen"]) && wants(&["--path", "/"]), "as other commands take a path");
+        assert!(wants(&["--since", "2026-11-21"]) && wants(&["--since", "2026-11-21T01:26:00.123Z"]));
+        assert!(!wants(&["--since", "2026-11-21T01:26:00.124"]) && !wants(&["--since", "2026-11-22"]));
+        assert!(wants(&["--since", "99999d"]));
+        assert!(Args::try_parse_from(["cohaudit", "--path", "/a/../b"]).is_err());
         assert!(!wants(&["--kind", "deny"]) && !wants(&["--since", "119"]) && !wants(&["--path", "/que"]));
         assert!(Args::try_parse_from(["cohaudit", "--kind", "x"]).is_err());
     }

@@ -54,7 +54,7 @@ enum Verb {
 #[derive(Args)]
 struct Limits {
     /// How long it is good: 90s, 5m, 1h, 7d
-    #[arg(long, value_name = "TIME", value_parser = parse::duration_ms)]
+    #[arg(long, value_name = "TIME", value_parser = cohcmd::duration_ms)]
     ttl: Option<u64>,
     /// A part of the name space, r, w or rw, and requests a second: /proc:r or /queen/ctl:rw:10
     #[arg(long = "scope", value_name = "PATH:VERBS[:RATE]", value_parser = parse::scope)]
