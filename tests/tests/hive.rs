@@ -212,3 +212,15 @@ fn nothing_is_left_behind() {
     assert_eq!(left, ["coh.log"], "what init had to say, and nothing else");
     assert!(hive.up(&[]).status.success(), "and it starts again");
 }
+
+#[test]
+fn a_status_says_what_the_lifecycle_says() {
+    let hive = Hive::start(&[]);
+    assert_eq!(hive.field("hive", "state"), "ONLINE");
+    hive.print("cohlife", &["cordon"]);
+    assert_eq!(hive.field("hive", "state"), "DRAINING");
+    hive.print("coh", &["kill", "queen", "--signal", "STOP"]);
+    assert_eq!(hive.field("hive", "state"), "ONLINE", "what init knows, where the queen does not answer");
+    hive.print("coh", &["kill", "queen", "--signal", "CONT"]);
+    until("the queen answers", || hive.field("hive", "state") == "DRAINING");
+}

@@ -26,7 +26,7 @@ use trouble::Trouble;
 
 /// Start, stop and inspect a hive
 #[derive(Parser)]
-#[command(name = "coh", disable_help_subcommand = true)]
+#[command(name = "coh", version, disable_help_subcommand = true)]
 #[command(after_help = "coh SUB ... runs the program coh-SUB: mount, umount, doctor, rtc.")]
 struct Args {
     #[command(subcommand)]

@@ -365,7 +365,7 @@ fn a_status_is_json_where_that_is_asked_for() {
         status.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), servers().len() + 1);
     assert_eq!((&lines[0]["name"], &lines[0]["state"]), (&"hive".into(), &"ONLINE".into()));
-    assert_eq!((&lines[1]["name"], &lines[1]["restarts"]), (&"log".into(), &"0".into()));
+    assert_eq!((&lines[1]["name"], &lines[1]["restarts"]), (&"log".into(), &0.into()));
     hive.down();
 }
 

@@ -61,18 +61,37 @@ impl Conn {
         Conn::over(Stream::dial(addr, DEADLINE)?, who, spec)
     }
 
+    /// The same, where connecting and each call after it take no longer than that.
+    pub fn dial_within(
+        addr: &Addr,
+        who: &Credentials,
+        spec: Option<&str>,
+        deadline: Duration,
+    ) -> Result<Conn, DialError> {
+        Conn::over_within(Stream::dial(addr, deadline)?, who, spec, deadline)
+    }
+
     /// The same on a stream that is there already.
     pub fn over(stream: Stream, who: &Credentials, spec: Option<&str>) -> Result<Conn, DialError> {
+        Conn::over_within(stream, who, spec, DEADLINE)
+    }
+
+    fn over_within(
+        stream: Stream,
+        who: &Credentials,
+        spec: Option<&str>,
+        deadline: Duration,
+    ) -> Result<Conn, DialError> {
         let mut conn = Conn {
             stream,
             client: Client::new(WINDOW),
             buffer: std::vec![0; 64 << 10],
             msize: MSIZE_MAX,
-            deadline: DEADLINE,
+            deadline,
             next_fid: AFID + 1,
             asks_errstr: false,
         };
-        conn.stream.set_deadline(Some(DEADLINE))?;
+        conn.stream.set_deadline(Some(deadline))?;
         conn.version()?;
         conn.attach(who, spec)?;
         conn.asks_errstr = spec.is_none();
