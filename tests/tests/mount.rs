@@ -139,3 +139,16 @@ fn a_mount_without_its_hive_says_that_the_host_is_down() {
     let stale = io::Read::read_to_end(&mut open, &mut Vec::new());
     assert_eq!(stale.err().and_then(|error| error.raw_os_error()), Some(116), "ESTALE");
 }
+
+#[test]
+fn a_hive_takes_no_mount_point_away_from_another() {
+    let (hive, other) = (Hive::mounted(), Hive::start(&[]));
+    assert!(other.coh(&["down"]).status.success());
+    let n = hive.path("n").display().to_string();
+    let output = other.up(&["--mount", &n]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains(&format!("{n}: something is mounted there; coh umount {n} ends it")), "{said}");
+    assert!(fs::read_to_string(hive.path("n/proc/version")).unwrap().starts_with("cohesix "));
+    assert_eq!(hive.field("mount", "restarts"), "0");
+}

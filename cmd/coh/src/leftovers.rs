@@ -3,6 +3,7 @@
 use crate::mounts;
 use crate::trouble::{Trouble, at};
 use chan::unix;
+use cohcmd::Life;
 use rustix::process::Signal;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,12 +46,21 @@ fn evict(socket: &Path) {
     }
 }
 
-/// Makes the mount point, and notes it for who has to clear up after us. Says whether it is new.
+/// Makes the mount point, and notes it for who has to clear up after us. Says whether it is new. What is
+/// mounted there and answers is somebody's.
 pub(crate) fn mount_point(run: &Path, dir: &Path) -> Result<bool, Trouble> {
-    if mounts::is_mounted(dir) {
-        // Its server is gone, or has a hive that is.
-        mounts::clear(dir);
+    if let Some(life) = mounts::life(dir) {
+        let dir = dir.display();
+        let what = match life {
+            Life::Gone => "",
+            Life::Silent => "a hive is mounted there whose process stands still",
+            Life::Answers => "something is mounted there",
+        };
+        if !what.is_empty() {
+            return Err(Trouble(format!("{dir}: {what}; coh umount {dir} ends it")));
+        }
     }
+    mounts::clear(dir);
     let is_new = !dir.exists();
     fs::create_dir_all(dir).map_err(at(dir))?;
     let note = run.join("mount");

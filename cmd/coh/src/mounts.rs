@@ -1,5 +1,6 @@
 //! Is the hive mounted, and away with a mount that its server has left behind.
 
+use cohcmd::Life;
 use std::path::Path;
 
 /// Is a FUSE file system mounted at `dir`? Asks the kernel's table and never the file system itself,
@@ -7,6 +8,13 @@ use std::path::Path;
 pub(crate) fn is_mounted(dir: &Path) -> bool {
     let found = cohcmd::mounted_at(dir);
     found.is_ok_and(|point| point.is_some_and(|point| point.kind.starts_with("fuse")))
+}
+
+/// How what is mounted at `dir` does, if anything is. What is no hive is not asked.
+pub(crate) fn life(dir: &Path) -> Option<Life> {
+    let path = cohcmd::mount_path(dir).ok()?;
+    let point = cohcmd::mounted_at(&path).ok()??;
+    Some(if point.is_hive { cohcmd::life(&path) } else { Life::Answers })
 }
 
 /// Takes a mount away whose server is gone, even where somebody still has files of it open. Says
@@ -25,5 +33,7 @@ mod tests {
     fn nothing_mounted_is_nothing_to_clear() {
         assert!(clear(Path::new("/nowhere/at all")));
         assert!(!is_mounted(Path::new("/")), "not by FUSE");
+        assert_eq!(life(Path::new("/nowhere/at all")), None);
+        assert_eq!(life(Path::new("/proc")), Some(Life::Answers));
     }
 }
