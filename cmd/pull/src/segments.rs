@@ -1,7 +1,7 @@
 //! Segments: copies that grow as the hive's do.
 
 use crate::failed;
-use cohcmd::{Access, Hive, Out, Progress, Trouble};
+use cohcmd::{Access, Entry, Hive, Out, Progress, Trouble, Word};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -10,8 +10,11 @@ use std::path::Path;
 /// Bytes at the end of a copy that must be the hive's before it is gone on with.
 const OVERLAP: u64 = 8000;
 
+/// Where devices are.
+const DEVICES: &str = "/queen/telemetry";
+
 fn remote(device: &str) -> String {
-    format!("/queen/telemetry/{device}/seg")
+    format!("{DEVICES}/{device}/seg")
 }
 
 /// The names of a device's segments, oldest first.
@@ -19,6 +22,12 @@ pub(crate) fn names(hive: &mut Hive, device: &str) -> Result<Vec<String>, Troubl
     let mut names: Vec<String> = hive.list(&remote(device))?.into_iter().map(|entry| entry.name).collect();
     // A name of the hive becomes one here: it must be what segments are called.
     names.retain(|name| name.strip_prefix("seg-").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
+    // One may walk to a device before it is one. Who may not list them is not told.
+    let is_none = |devices: Vec<Entry>| devices.iter().all(|entry| entry.name != device);
+    if names.is_empty() && hive.list(DEVICES).is_ok_and(is_none) {
+        let what = format!("no such device; see: cohls {DEVICES}");
+        return Err(Trouble::refused(format!("{DEVICES}/{device}"), Word::NotFound, what));
+    }
     Ok(names)
 }
 

@@ -147,6 +147,17 @@ fn a_pull_goes_on_where_it_was_and_makes_nothing_twice() {
 }
 
 #[test]
+fn a_device_that_is_none_is_not_pulled() {
+    let hive = ready(Hive::start(&[]));
+    let out = hive.path("out");
+    let refused = hive.program("cohpull", &["none", "-o", out.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1), "{said}");
+    assert!(said.contains("/queen/telemetry/none: NotFound: no such device"), "{said}");
+    assert!(!out.exists(), "nothing is made for it");
+}
+
+#[test]
 fn a_chunk_that_is_not_what_it_was_is_told_and_not_used() {
     let hive = ready(Hive::start(&[]));
     let (big, store, out) = (hive.path("big"), hive.path("store"), hive.path("out"));
