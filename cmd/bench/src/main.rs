@@ -24,7 +24,7 @@ use std::time::Duration;
 #[command(name = "cohbench", version)]
 struct Args {
     /// What to measure
-    #[arg(required = true, value_name = "MODE")]
+    #[arg(default_value = "rtt", value_name = "MODE")]
     modes: Vec<Mode>,
     /// Where: unix!PATH or tcp!HOST!PORT [$COH_DOOR; the default hive's door]
     #[arg(long, value_name = "ADDR")]
@@ -38,7 +38,7 @@ struct Args {
     /// A file that holds the ticket to show
     #[arg(long, value_name = "FILE")]
     ticket: Option<PathBuf>,
-    /// The file that is asked for, read or written [/proc/version; ctl: /queen/ctl]
+    /// The file that is asked for, read or written [/proc/version; seq: /log/queen.log; ctl: /queen/ctl]
     #[arg(long)]
     path: Option<String>,
     /// In ctl: the command
@@ -201,7 +201,11 @@ fn target(args: &Args) -> Result<Target, Trouble> {
 
 fn measure(args: &Args, target: &Target, mode: Mode) -> Result<Figure, Trouble> {
     let time = Duration::from_secs_f64(args.seconds);
-    let default = if mode == Mode::Ctl { "/queen/ctl" } else { "/proc/version" };
+    let default = match mode {
+        Mode::Ctl => "/queen/ctl",
+        Mode::Seq => "/log/queen.log",
+        _ => "/proc/version",
+    };
     let path = args.path.as_deref().unwrap_or(default);
     let window = |default: u16| args.in_flight.unwrap_or(default);
     let request = match args.request {

@@ -208,7 +208,9 @@ pub(crate) fn seq(target: &Target, path: &str, window: u16, time: Duration) -> R
         size += n;
     }
     if size < u64::from(piece) {
-        return Err(Trouble::failed(format!("{path}: {size} bytes; a sequential read needs more")));
+        return Err(Trouble::failed(format!(
+            "{path}: {size} bytes; a sequential read needs more: name a longer file with --path"
+        )));
     }
     let frame = frame(&Tmsg::Read { fid: FILE, offset: 0, count: piece });
     let mut offset = 0u64;

@@ -80,6 +80,8 @@ fn ping(hive: &mut Hive, path: String, server: String, count: u32) -> Result<Tim
     let mut times_us = Vec::with_capacity(count as usize);
     hive.ping(&path, count, |elapsed| times_us.push(elapsed.as_secs_f64() * 1e6))?;
     times_us.sort_by(f64::total_cmp);
-    let at = |quantile: f64| times_us[((times_us.len() - 1) as f64 * quantile).round() as usize];
+    let nth = |quantile: f64| times_us[((times_us.len() - 1) as f64 * quantile).round() as usize];
+    // Nanoseconds are the last digits that mean anything.
+    let at = |quantile: f64| (nth(quantile) * 1e3).round() / 1e3;
     Ok(Times { path, server, count: times_us.len(), min_us: at(0.0), median_us: at(0.5), p99_us: at(0.99) })
 }
