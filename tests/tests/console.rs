@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use talk::Talk;
 use tests::{Hive, program, until};
@@ -91,6 +91,13 @@ fn a_script_says_the_same_on_every_way_in() {
         let printed: String = printed.lines().map(|line| named(line) + "\n").collect();
         same(&format!("cohsh {options:?}"), &format!("OK ATTACH role=queen\n{said}"), &printed);
     }
+    let mut cohsh = Command::new(program("cohsh"));
+    let output = cohsh.args(["--console", &remote]).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && said.contains("give the console's token with --token FILE"),
+        "{said}"
+    );
 }
 
 /// A TCP console, byte for byte.

@@ -23,6 +23,9 @@ pub enum TalkError {
 impl fmt::Display for TalkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            TalkError::Refused(line) if line.ends_with("detail=\"AUTH first\"") => {
+                write!(f, "refused: {line}; give the console's token with --token FILE")
+            }
             TalkError::Refused(line) => write!(f, "refused: {line}"),
             TalkError::Lost(why) | TalkError::Policy(why) => f.write_str(why),
             TalkError::Trace(why) => write!(f, "the trace: {why}"),
