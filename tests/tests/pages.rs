@@ -30,9 +30,9 @@ fn options_of_page(page: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn said(name: &str, option: &str) -> String {
-    let output = Command::new(program(name)).arg(option).output().unwrap();
-    assert!(output.status.success(), "{name} {option}");
+fn said(name: &str, args: &[&str]) -> String {
+    let output = Command::new(program(name)).args(args).output().unwrap();
+    assert!(output.status.success(), "{name} {args:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -45,8 +45,8 @@ fn every_page_of_a_small_command_describes_its_options() {
         "test",
     ];
     for name in names.map(|name| format!("coh{name}")).iter().chain([&"cohbench".to_owned()]) {
-        let screen = said(name, "-h");
-        let help = said(name, "--help");
+        let screen = said(name, &["-h"]);
+        let help = said(name, &["--help"]);
         let page = fs::read_to_string(man.join(format!("{name}.1"))).unwrap();
         assert_eq!(
             options_of_help(&help),
@@ -54,6 +54,42 @@ fn every_page_of_a_small_command_describes_its_options() {
             "{name}: --help (left) and its page (right)"
         );
         assert!(screen.lines().count() <= SCREEN, "{name} -h has {} lines", screen.lines().count());
+    }
+}
+
+/// Every option that a page speaks of, wherever it does.
+fn options_in_page(page: &str) -> BTreeSet<String> {
+    let words = page.split("Fl ").skip(1).filter_map(|rest| rest.split_whitespace().next());
+    words.filter(|word| *word != "Ns").map(|word| format!("-{word}")).collect()
+}
+
+#[test]
+fn every_page_of_a_command_with_verbs_or_of_the_hive_speaks_of_its_options() {
+    let man = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man");
+    let shared = ["--ns", "--door", "--ticket", "--record-trace", "--replay-trace"].map(str::to_owned);
+    for (name, page, verbs) in [
+        ("coh", "man8/coh.8", &["up", "down", "status", "kill", "completion"][..]),
+        ("coh-mount", "man8/coh-mount.8", &[]),
+        ("coh-umount", "man8/coh-umount.8", &[]),
+        ("coh-doctor", "man8/coh-doctor.8", &[]),
+        ("coh-rtc", "man8/coh-rtc.8", &[]),
+        ("cohpush", "man1/cohpush.1", &[]),
+        ("cohpull", "man1/cohpull.1", &[]),
+        ("cohticket", "man1/cohticket.1", &["mint", "narrow", "seal", "show", "revoke"]),
+    ] {
+        let mut there = options_of_help(&said(name, &["--help"]));
+        for verb in verbs {
+            there.extend(options_of_help(&said(name, &[verb, "--help"])));
+        }
+        let mut described = options_in_page(&fs::read_to_string(man.join(page)).unwrap());
+        match name {
+            // Its revoke takes what every command does, and the page says so.
+            "cohticket" => there.retain(|option| !shared.contains(option)),
+            // What it asks the other programs with.
+            "coh" => drop(described.remove("--completion")),
+            _ => {}
+        }
+        assert_eq!(there, described, "{name}: --help (left) and its page (right)");
     }
 }
 
