@@ -6,12 +6,13 @@
 
 extern crate alloc;
 
+mod complaint;
 mod quote;
 mod read;
 mod value;
 mod words;
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::fmt;
 pub use quote::quote;
 use serde::Serialize;
@@ -40,18 +41,9 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-impl serde::de::Error for Error {
-    fn custom<T: fmt::Display>(what: T) -> Self {
-        Error(what.to_string())
-    }
-}
-
 /// Reads any strict text.
 pub fn parse(text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text).map_err(|error| {
-        // Commands are one line: the column says where.
-        Error(error.to_string().replace("at line 1 column", "at column"))
-    })
+    serde_json::from_str(text).map_err(|error| complaint::of_text(text, &error))
 }
 
 /// Reads an object into a type whose structs deny unknown fields.

@@ -1,5 +1,6 @@
 //! A value as a source of types: objects where structs are meant, and nothing for nothing.
 
+use crate::complaint::quoted;
 use crate::{Error, Value};
 use alloc::format;
 use alloc::string::String;
@@ -35,7 +36,7 @@ impl<'de> Deserializer<'de> for Value {
                 let mut members = Members { rest: pairs.into_iter(), next: None };
                 let made = visitor.visit_map(&mut members)?;
                 match members.rest.next() {
-                    Some((key, _)) => Err(Error(format!("unknown key {key:?}"))),
+                    Some((key, _)) => Err(Error(format!("unknown key {}", quoted(&key)))),
                     None => Ok(made),
                 }
             }
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn a_complaint_names_the_key() {
         let error = from_str::<Command>(r#"{"add":{"id":"a","ticks":"5"}}"#).unwrap_err();
-        assert_eq!(error.0, "add: ticks: invalid type: string \"5\", expected u64");
+        assert_eq!(error.0, "add: ticks: `5` found; a whole number of 0 or more is wanted");
     }
 
     fn any_value() -> impl proptest::strategy::Strategy<Value = Value> {

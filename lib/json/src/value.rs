@@ -1,5 +1,6 @@
 //! A value, and reading one into a type.
 
+use crate::complaint::quoted;
 use crate::{DEPTH_MAX, ELEMENTS_MAX, Error, KEYS_MAX, NUMBER_MAX};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -138,6 +139,10 @@ impl<'de> Visitor<'de> for Nested {
         Err(E::custom(format!("numbers are whole and go up to {NUMBER_MAX}")))
     }
 
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Err(E::custom("null found; leave the key out"))
+    }
+
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
         Ok(Value::Text(text.to_string()))
     }
@@ -161,7 +166,7 @@ impl<'de> Visitor<'de> for Nested {
         let mut pairs: Vec<(String, Value)> = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
             if pairs.iter().any(|(other, _)| *other == key) {
-                return Err(de::Error::custom(format!("key {key:?} twice")));
+                return Err(de::Error::custom(format!("key {} twice", quoted(&key))));
             }
             if pairs.len() == KEYS_MAX {
                 return Err(de::Error::custom(format!("more than {KEYS_MAX} keys")));
