@@ -57,13 +57,31 @@ impl Hive {
     /// Starts a hive with what `edit` makes of the shipped manifest.
     pub fn edited(edit: impl FnOnce(&str) -> String, prepare: impl FnOnce(&Path)) -> Hive {
         let mut hive = Hive::new();
-        let edited = edit(&std::fs::read_to_string(&hive.manifest).unwrap());
-        hive.manifest = hive.path("hive.toml");
-        let text = format!("{edited}\n[namespaces]\ndir = \"{SYS}/../bind\"\n");
-        std::fs::write(&hive.manifest, text).unwrap();
+        hive.configure(edit, &Path::new(SYS).join("../bind"));
         std::fs::create_dir(hive.path("data")).unwrap();
         prepare(&hive.path("data"));
         hive.begin(&[])
+    }
+
+    /// Starts a hive with what `edit` makes of the shipped manifest, and `binds` of each file of bind/.
+    pub fn with_binds(edit: impl FnOnce(&str) -> String, binds: impl Fn(&str) -> String) -> Hive {
+        let mut hive = Hive::new();
+        let dir = hive.path("bind");
+        std::fs::create_dir(&dir).unwrap();
+        for file in std::fs::read_dir(Path::new(SYS).join("../bind")).unwrap() {
+            let file = file.unwrap();
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            std::fs::write(dir.join(file.file_name()), binds(&text)).unwrap();
+        }
+        hive.configure(edit, &dir);
+        hive.begin(&[])
+    }
+
+    fn configure(&mut self, edit: impl FnOnce(&str) -> String, binds: &Path) {
+        let edited = edit(&std::fs::read_to_string(&self.manifest).unwrap());
+        self.manifest = self.path("hive.toml");
+        let text = format!("{edited}\n[namespaces]\ndir = \"{}\"\n", binds.display());
+        std::fs::write(&self.manifest, text).unwrap();
     }
 
     /// Starts a hive with what another, which is down, has in its data directory: as on another machine, with

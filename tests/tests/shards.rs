@@ -57,6 +57,24 @@ fn owners(hive: &Hive) -> BTreeMap<String, &'static str> {
 }
 
 #[test]
+fn a_worker_without_the_alias_beats_below_its_shard() {
+    // What names the alias is taken out of the files that ship, and nothing is put in.
+    let is_alias = |line: &str| line == "mount worker /worker" || line.contains(" /worker/");
+    let hive = Hive::with_binds(
+        |shipped| shipped.replace("shard_bits = 8", "shard_bits = 8\nworker_alias = false"),
+        |file| file.lines().filter(|line| !is_alias(line)).map(|line| format!("{line}\n")).collect(),
+    );
+    let id = spawn(&hive, 1, 50).remove(0);
+    let shards = names(&hive, "/shard");
+    let path = format!("/shard/{}/worker/{id}/telemetry", shards[0]);
+    until("it beats", || hive.read(&path).is_ok_and(|text| text.contains("heartbeat 3\n")));
+    assert!(hive.read(&path).unwrap().starts_with("heartbeat 1\n"));
+    assert!(!names(&hive, "/").contains(&"worker".to_owned()), "only the shard's path exists");
+    let missing = hive.read(&format!("/worker/{id}/telemetry")).unwrap_err();
+    assert_eq!(missing.word(), Some(Word::NotFound));
+}
+
+#[test]
 fn each_process_has_its_shards_and_dies_alone() {
     let hive = split();
     let mut ids = spawn(&hive, 24, 50);

@@ -57,8 +57,10 @@ fn check(
         let mut wrong = |what: String| {
             problems.push(Problem { file: dir.join(file).display().to_string(), line, what });
         };
-        if !manifest.telemetry.worker_alias && is_alias(&entry) {
-            wrong(format!("{text}: telemetry.worker_alias is false; use the path below /shard"));
+        if !manifest.telemetry.worker_alias
+            && let Some(instead) = alias(&entry)
+        {
+            wrong(format!("{text}: telemetry.worker_alias is false; use {instead}"));
         }
         let Entry::Mount { ro, server, spec, .. } = entry else { continue };
         let Some(served) = served::find(server) else {
@@ -79,12 +81,18 @@ fn check(
     Ok(problems)
 }
 
-/// Whether it makes or uses `/worker/…`.
-fn is_alias(entry: &Entry<'_>) -> bool {
+/// What to use where an entry makes or uses `/worker/…`, or what is mounted there.
+fn alias(entry: &Entry<'_>) -> Option<&'static str> {
     let within = |path: &str| path == "/worker" || path.starts_with("/worker/");
+    let path = "the path below /shard";
     match *entry {
-        Entry::Mount { server, old, .. } => server == "worker" && within(old),
-        Entry::Bind { new, old, .. } => within(new) || within(old),
+        Entry::Mount { server: "worker", old, .. } if within(old) => Some(path),
+        Entry::Mount { server: "worker", spec, .. } => {
+            let is_shard = spec == "shard" || spec.starts_with("shard/");
+            (!is_shard).then_some("a SPEC below shard")
+        }
+        Entry::Mount { .. } => None,
+        Entry::Bind { new, old, .. } => (within(new) || within(old)).then_some(path),
     }
 }
 

@@ -102,9 +102,19 @@ fn an_alias_that_is_off_is_not_used() {
         assert!(said.contains(&format!(": {line}: {why}")), "{line}:\n{said}");
     }
     let queen = off().read("bind/queen").replace("mount worker /worker\n", "");
-    let worker = "mount worker /shard/$shard/worker/$subject $subject\n";
-    let house = off().write("bind/worker", worker).write("bind/queen", &queen);
-    assert_eq!(house.compile().map(|_| ()), Ok(()));
+    let worker = "mount worker /shard/$shard/worker/$subject shard/$shard/worker/$subject\n";
+    let house = || off().write("bind/worker", worker).write("bind/queen", &queen);
+    assert_eq!(house().compile().map(|_| ()), Ok(()));
+    // Nothing is there that the other SPEC could name.
+    for line in
+        ["mount worker /shard/$shard/worker/$subject $subject", "mount -r worker /mine $subject/telemetry"]
+    {
+        let said = house().append("bind/worker-gpu", &format!("{line}\n")).says();
+        assert!(
+            said.ends_with(&format!(": {line}: telemetry.worker_alias is false; use a SPEC below shard")),
+            "{said}"
+        );
+    }
 }
 
 #[test]
