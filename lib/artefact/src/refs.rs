@@ -7,9 +7,10 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
-/// What the first 64 bytes of such a record have in them.
+/// What such a record says that it is.
 pub const SCHEMA: &str = "cohesix-refs/v1";
 
 /// One record.
@@ -42,12 +43,13 @@ pub struct Piece {
 }
 
 fn has(record: &[u8], word: &[u8]) -> bool {
-    record.windows(word.len()).any(|window| window == word)
+    memmem::find(record, word).is_some()
 }
 
-/// Is it a record of a reference manifest, by its beginning?
+/// May it be a record of a reference manifest? Keys come in any order: one that sorts them has the schema
+/// behind the pieces.
 pub fn is_refs(record: &[u8]) -> bool {
-    has(&record[..record.len().min(64)], SCHEMA.as_bytes())
+    has(record, SCHEMA.as_bytes())
 }
 
 /// Reads a record; None where it is of something else, or of another artefact than `name`.
@@ -193,6 +195,18 @@ mod tests {
     fn pieces_that_tile_are_sealed_in_any_order() {
         let (late, early) = (record(&[(4, 6)]), record(&[(0, 3), (3, 1)]));
         assert_eq!(sealed(&["text\n", &late, &early]), Ok(Some((10, SUM.into(), 3))));
+    }
+
+    #[test]
+    fn the_keys_of_a_record_come_in_any_order() {
+        let sorted = format!(
+            "{{\"artefact\":\"a\",\"bytes\":10,\"refs\":[{{\"bytes\":10,\"offset\":0,\"sha256\":\"{SUM}\",\
+             \"uri\":\"file:///c\"}}],\"schema\":\"cohesix-refs/v1\",\"sha256\":\"{SUM}\"}}"
+        );
+        assert!(is_refs(sorted.as_bytes()));
+        assert_eq!(sealed(&[&sorted]), Ok(Some((10, SUM.into(), 1))));
+        let about = "{\"schema\":\"cohesix-telemetry/v1\",\"payload\":\"cohesix-refs/v1 a\"}";
+        assert_eq!(sealed(&[about, &sorted]), Ok(Some((10, SUM.into(), 1))), "to speak of it is to be none");
     }
 
     #[test]

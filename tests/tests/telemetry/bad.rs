@@ -103,6 +103,27 @@ fn manifests_that_do_not_tile_are_not_sealed() {
 }
 
 #[test]
+fn a_manifest_whose_keys_were_sorted_is_sealed_and_pulled() {
+    let hive = ready(Hive::start(&[]));
+    let chunk = b"0123456789";
+    let store = hive.path("store");
+    std::fs::create_dir(&store).unwrap();
+    let sum = "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
+    std::fs::write(store.join("c"), chunk).unwrap();
+    let uri = format!("file://{}/c", store.display());
+    let record = format!(
+        "{{\"artefact\":\"a\",\"bytes\":10,\"refs\":[{{\"bytes\":10,\"offset\":0,\"sha256\":\"{sum}\",\"uri\":\"{uri}\"}}],\"schema\":\"cohesix-refs/v1\",\"sha256\":\"{sum}\"}}\n"
+    );
+    let segment = new_segment(&hive, "dev");
+    append(&mut hive.dial().unwrap(), &segment, record.as_bytes()).unwrap();
+    let ack = hive.command("/queen/telemetry/dev/ctl", "{\"seal\":\"a\"}\n").unwrap();
+    assert!(ack.starts_with(&format!("OK SEAL artefact=a bytes=10 sha256={sum} refs=1 seq=")), "{ack}");
+    let out = hive.path("out");
+    hive.print("cohpull", &["-o", out.to_str().unwrap(), "dev"]);
+    assert_eq!(std::fs::read(out.join("artefact/a")).unwrap(), chunk);
+}
+
+#[test]
 fn a_hundred_thousand_devices_are_as_many_as_the_manifest_says() {
     const MOST: usize = 50;
     let attempts = if is_long() { 100_000 } else { 3000 };
