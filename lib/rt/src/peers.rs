@@ -72,6 +72,7 @@ impl Peers {
                 _ => {
                     let state = if is_there { "does not keep up" } else { "is not running" };
                     let detail = format!("{} {state}", request.server);
+                    fault(request.server, state);
                     failed.push((request.id, Err(Refusal::new(Word::Busy, detail))));
                 }
             }
@@ -138,6 +139,7 @@ impl Peers {
         let Some(peer) = self.peers.get_mut(i) else { return Vec::new() };
         let name = peer.name;
         let Some(link) = peer.link.take() else { return Vec::new() };
+        fault(name, "its connection is over");
         let (lines, waiting, rest) = link.end();
         wires.close(i, rest);
         lines.into_iter().for_each(|line| peer.keep(line));
@@ -221,6 +223,13 @@ impl Peer {
         self.backlog.push_back(request);
         // Looked for again at the next tick.
         self.retry_ms.get_or_insert(0);
+    }
+}
+
+/// Tells who asked for errors, where the one to tell is not the one that is away.
+fn fault(server: &str, what: &str) {
+    if server != "trace" {
+        trace::trace!(Peer, Error, "{server}: {what}");
     }
 }
 

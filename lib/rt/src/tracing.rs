@@ -38,14 +38,28 @@ pub(crate) fn reply<S: Service>(engine: &mut Engine<S>, id: u64, answer: Result<
         return engine.reply(id, answer, now);
     }
     // A trace server that is away tells its filter when it starts.
-    if let Ok(line) = answer {
-        set(&String::from_utf8_lossy(&line));
+    if let Ok(line) = answer
+        && set(&String::from_utf8_lossy(&line)).is_some()
+    {
+        // Only now is it known whether anybody wants to hear of this start.
+        trace::trace!(Boot, Info, "up {}", which_start());
     }
+}
+
+#[cfg(not(target_os = "none"))]
+fn which_start() -> String {
+    format!("pid={}", std::process::id())
+}
+
+#[cfg(target_os = "none")]
+fn which_start() -> String {
+    format!("starts={}", task::starts())
 }
 
 /// What has happened since the last time, as few writes.
 pub(crate) fn events() -> Vec<Request> {
-    if trace::filter() == Filter::default() {
+    // Also what was emitted before the filter changed.
+    if !trace::is_any_waiting() {
         return Vec::new();
     }
     let (events, lost) = trace::take();

@@ -12,7 +12,7 @@ mod filter;
 mod queue;
 
 pub use filter::{Cat, Filter, Level, filter, is_on, set};
-pub use queue::{Event, TEXT_MAX, WAITING_MAX, emit, take};
+pub use queue::{Event, TEXT_MAX, WAITING_MAX, emit, is_any_waiting, take};
 
 /// Emits an event if its category and level are on: `trace!(Ninep, Debug, "walk {path}")`. The text is
 /// made only then.
@@ -54,9 +54,12 @@ mod tests {
         trace!(Boot, Info, "{}", "x".repeat(10 * TEXT_MAX));
         assert!(take().0[0].text.len() <= TEXT_MAX);
 
+        trace!(Boot, Info, "the last");
         set(Filter::default());
         trace!(Boot, Error, "off");
-        assert!(take().0.is_empty());
+        assert!(is_any_waiting(), "what was emitted before is not kept for a later filter");
+        assert_eq!(take().0.len(), 1);
+        assert!(!is_any_waiting() && take().0.is_empty());
         assert_eq!(filter(), Filter::default());
     }
 

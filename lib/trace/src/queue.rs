@@ -4,6 +4,7 @@ use crate::filter::{Cat, Level};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Mutex;
 
 /// Events that may wait.
@@ -28,6 +29,8 @@ struct Queue {
 }
 
 static QUEUE: Mutex<Queue> = Mutex::new(Queue { events: Vec::new(), lost: 0 });
+/// Something is in the queue: what a loop looks at in each of its turns.
+static WAITS: AtomicBool = AtomicBool::new(false);
 
 /// Text up to a bound; the rest is cut off.
 struct Bounded(String);
@@ -50,6 +53,7 @@ pub fn emit(cat: Cat, level: Level, text: fmt::Arguments) {
     // What is cut off is no error.
     let _ = bounded.write_fmt(text);
     let mut queue = QUEUE.lock();
+    WAITS.store(true, Ordering::Relaxed);
     if queue.events.len() >= WAITING_MAX {
         queue.lost += 1;
         return;
@@ -57,9 +61,15 @@ pub fn emit(cat: Cat, level: Level, text: fmt::Arguments) {
     queue.events.push(Event { cat, level, text: bounded.0 });
 }
 
+/// Is there anything to take?
+pub fn is_any_waiting() -> bool {
+    WAITS.load(Ordering::Relaxed)
+}
+
 /// Takes what waits, and how many found no room.
 pub fn take() -> (Vec<Event>, u64) {
     let mut queue = QUEUE.lock();
+    WAITS.store(false, Ordering::Relaxed);
     let lost = core::mem::take(&mut queue.lost);
     (core::mem::take(&mut queue.events), lost)
 }

@@ -293,10 +293,11 @@ impl Door {
         self.facts.borrow_mut().records.push("attach", &who, "", &cmd, "OK ATTACH", self.now);
         let session = &self.sessions[slot];
         let ticket = session.ticket.as_ref().map_or("none", |held| &held.id);
-        self.log.push(format!(
+        let line = format!(
             "door session {} attached owner={uname} ticket={ticket} peer={}",
             session.number, session.peer
-        ));
+        );
+        self.log_session(line);
         if role == Role::Queen {
             self.queen_came();
         }

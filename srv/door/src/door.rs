@@ -311,7 +311,14 @@ impl Door {
             return;
         }
         self.facts.borrow_mut().records.push("detach", &session.who(), "", "{}", "OK DETACH", self.now);
-        self.log.push(format!("door session {} ended owner={}", session.number, session.uname));
+        let line = format!("door session {} ended owner={}", session.number, session.uname);
+        self.log_session(line);
+    }
+
+    /// Says that a session came, went or was closed.
+    pub(crate) fn log_session(&mut self, line: String) {
+        trace::trace!(Session, Info, "{line}");
+        self.log.push(line);
     }
 
     /// Closes a session for good: what is outstanding and what comes later is Revoked.
@@ -326,8 +333,8 @@ impl Door {
         public.state = State::Closed;
         public.since_ms = self.now.wall_ms;
         drop(public);
-        self.log
-            .push(format!("door session {} closed owner={} reason={reason}", session.number, session.uname));
+        let line = format!("door session {} closed owner={} reason={reason}", session.number, session.uname);
+        self.log_session(line);
         self.drop_everything(slot);
         for tag in tags {
             self.refuse(slot, tag, revoked(), None);

@@ -123,7 +123,6 @@ impl<S: Service> Host<S> {
         let doors = Doors::new(doors_of(boot));
         let is_traced =
             boot.name != "trace" && boot.manifest.servers.iter().any(|server| server.name == "trace");
-        trace::trace!(Boot, Info, "up pid={}", std::process::id());
         Ok(Host {
             engine,
             listener,

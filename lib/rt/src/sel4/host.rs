@@ -86,7 +86,6 @@ impl<S: Service> Host<S> {
         engine.start(now);
         let is_traced =
             boot.name != "trace" && boot.manifest.servers.iter().any(|server| server.name == "trace");
-        trace::trace!(Boot, Info, "up starts={}", task::starts());
         let clients =
             poll.take(Role::Serve).into_iter().map(|wire| Client { conn: Conn::new(wire), id: None });
         let wires = poll.take(Role::Ask).into_iter().map(|wire| (wire, Rest::default())).collect();
