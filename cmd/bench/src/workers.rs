@@ -56,6 +56,8 @@ pub(crate) struct Done {
     p50_ms: f64,
     p95_ms: f64,
     p99_ms: f64,
+    /// Records that `/proc/ingest` has counted beyond its own: others appended too, or a server began anew.
+    others: u64,
     /// Records a second while the probes were at work.
     per_s: f64,
     /// Of these, the flooding worker's.
@@ -74,7 +76,7 @@ impl Done {
         let tenths = |n: Option<f64>| n.map_or("unknown".into(), |n| format!("{n:.1}"));
         format!(
             "workers count={} appended={} dropped={} refused={} p50_ms={:.2} p95_ms={:.2} p99_ms={:.2} \
-             per_s={:.0}{flood} cpu_s_per_million={} kib_each={}",
+             others={} per_s={:.0}{flood} cpu_s_per_million={} kib_each={}",
             self.workers,
             self.appended,
             self.dropped,
@@ -82,6 +84,7 @@ impl Done {
             self.p50_ms,
             self.p95_ms,
             self.p99_ms,
+            self.others,
             self.per_s,
             tenths(self.cpu_s_per_million),
             tenths(self.kib_each),
@@ -225,22 +228,23 @@ pub(crate) fn workers(target: &Target, load: &Load) -> Result<Done, Trouble> {
     let (mut arrived, mut moved) = (0, Instant::now());
     while arrived < appended && moved.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(300));
-        let now = queen.ingest("records")? - records;
+        let now = queen.ingest("records")?.saturating_sub(records);
         if now > arrived {
             (arrived, moved) = (now, Instant::now());
         }
     }
-    let refused = queen.ingest("backpressure")? - refused;
+    let refused = queen.ingest("backpressure")?.saturating_sub(refused);
     queen.order(probes.iter().chain(&flooding).map(|id| format!("{{\"kill\":\"{id}\"}}\n")).collect())?;
     let [p50_ms, p95_ms, p99_ms] = percentiles(probed.ms)?;
     Ok(Done {
         workers: load.count,
         appended,
-        dropped: appended.abs_diff(arrived) + probed.lost,
+        dropped: appended.saturating_sub(arrived) + probed.lost,
         refused,
         p50_ms,
         p95_ms,
         p99_ms,
+        others: arrived.saturating_sub(appended),
         per_s: counted as f64 / seconds,
         flood_per_s: flooded.map(|count| count.count as f64 / count.seconds),
         cpu_s_per_million: cpu.map(|(after, before)| (after - before) / counted.max(1) as f64 * 1e6),
