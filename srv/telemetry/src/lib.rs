@@ -259,7 +259,11 @@ fn append(state: &mut Telemetry, call: &Call, record: &[u8]) -> Result<(), Refus
     }
     let taken = state.lets_in().and_then(|()| state.devices.append(call.key, record));
     match taken {
-        Ok(()) => state.ingest.took(record.len(), 0, call.now),
+        // The call's time is when its bytes came; the disk, and requests before it, may have taken a while.
+        Ok(()) => {
+            let after_ms = rt::now().mono_ms.saturating_sub(call.now.mono_ms);
+            state.ingest.took(record.len(), after_ms, call.now);
+        }
         Err(refusal) => {
             if matches!(refusal.word, Word::Quota | Word::Busy) {
                 state.ingest.refused();
