@@ -1,5 +1,5 @@
 //! Who follows a worker's records sees the same bytes, whatever it follows them with; who was away too
-//! long is told so once; a flood is one session among others.
+//! long is told so once; writers at once leave each other's records whole; a flood is one session among others.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use ninep::dial::Conn;
@@ -152,6 +152,60 @@ fn a_reader_that_was_away_for_ten_wraps_is_told_once_where_to_go_on() {
     assert_eq!(told(), 1, "once");
     conn.write_at(fid, 0, b"660\n").unwrap();
     assert_eq!(conn.write_at(fid, 0, b"20\n").unwrap_err().word(), Some(Word::Invalid));
+}
+
+#[test]
+fn writers_at_once_never_interleave_inside_a_record() {
+    const WRITERS: usize = 3;
+    const EACH: usize = 400;
+    let hive = Hive::mounted();
+    let id = still(&hive);
+    let made = hive.command("/queen/telemetry/dev/ctl", "{\"new\":\"segment\"}\n").unwrap();
+    assert!(made.starts_with("OK NEW seg=seg-000001 "), "{made}");
+    // Of every length, and told apart by every byte.
+    let record = |writer: usize, n: usize| {
+        let fill = char::from(b'a' + writer as u8).to_string().repeat(1 + n * 37 % 1500);
+        format!("{writer} {n} {fill}\n")
+    };
+    for path in [format!("/worker/{id}/telemetry"), "/queen/telemetry/dev/seg/seg-000001".to_owned()] {
+        std::thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (hive, path) = (&hive, &path);
+                scope.spawn(move || {
+                    let mut conn = hive.dial().unwrap();
+                    let fid = conn.open_path(path, 1).unwrap();
+                    for first in (0..EACH).step_by(16) {
+                        // So many on their way at once.
+                        let some: Vec<String> =
+                            (first..(first + 16).min(EACH)).map(|n| record(writer, n)).collect();
+                        let writes: Vec<Tmsg> = some
+                            .iter()
+                            .map(|data| Tmsg::Write { fid, offset: u64::MAX, data: data.as_bytes() })
+                            .collect();
+                        assert!(conn.batch(&writes).unwrap().iter().all(Result::is_ok));
+                    }
+                });
+            }
+            // A shell's `>>` among them.
+            let file = hive.path("n").join(path.trim_start_matches('/'));
+            for n in 0..40 {
+                let mut file = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+                file.write_all(record(WRITERS, n).as_bytes()).unwrap();
+            }
+        });
+        let text = hive.read(&path).unwrap();
+        // A ring begins with the oldest that it still has.
+        let mut next: [Option<usize>; WRITERS + 1] = [None; WRITERS + 1];
+        for line in text.split_inclusive('\n').filter(|line| !line.starts_with("heartbeat")) {
+            let mut words = line.split(' ');
+            let mut number = || words.next().and_then(|word| word.parse::<usize>().ok()).unwrap();
+            let (writer, n) = (number(), number());
+            assert_eq!(line, record(writer, n), "{path}: a record in pieces");
+            assert_eq!(*next[writer].get_or_insert(n), n, "{path}: {writer} out of order");
+            next[writer] = Some(n + 1);
+        }
+        assert_eq!(next, [EACH, EACH, EACH, 40].map(Some), "{path}: the newest of each are there");
+    }
 }
 
 /// A session without a client's window: frames as bytes, replies by their number.

@@ -25,6 +25,10 @@ const GID: u32 = 4;
 const SIZE: u32 = 8;
 const ATIME: u32 = 0x10;
 const MTIME: u32 = 0x20;
+/// O_APPEND of fcntl.h.
+const APPEND: i32 = 0o2000;
+/// Append wherever the end is (spec 1.1).
+const END: u64 = u64::MAX;
 
 /// The file system.
 #[derive(Clone)]
@@ -226,10 +230,12 @@ impl Filesystem for Fs {
         offset: u64,
         data: &[u8],
         _: WriteFlags,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        // The kernel's offset is where the file ended when it last asked: others may have written since.
+        let offset = if flags.0 & APPEND != 0 { END } else { offset };
         let (fs, data) = (self.clone(), data.to_vec());
         self.pool.run(move |until| match fs.hive.write(fh.0, offset, &data, until) {
             Ok(count) => reply.written(count),
