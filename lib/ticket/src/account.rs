@@ -2,7 +2,7 @@
 //! a limit, kept until they expire or are revoked. Bounded, in all and by ticket.
 
 use crate::claims::{Grant, Level, Scope, within};
-use crate::meter::{Meter, Refused, Verb};
+use crate::meter::{CursorMove, Meter, Refused, Verb};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -22,6 +22,16 @@ pub(crate) struct Account {
     pub(crate) ends_ms: u64,
     /// Scopes, where one of them has a rate.
     scopes: Vec<Metered>,
+    cursors: Cursors,
+}
+
+/// Moves of cursors that are left.
+#[derive(Debug)]
+struct Cursors {
+    advances: Option<u64>,
+    resumes: Option<u64>,
+    /// One has been moved, so there is one to take up.
+    has_any: bool,
 }
 
 /// A scope in use. Tokens are thousandths of a request, so that a slow rate refills evenly.
@@ -46,6 +56,37 @@ impl Account {
             bytes_left: level.quota.bandwidth_bytes,
             ends_ms: now_ms.saturating_add(ttl_ms),
             scopes: scopes.collect(),
+            cursors: Cursors {
+                advances: level.quota.cursor_advances,
+                resumes: level.quota.cursor_resumes,
+                has_any: false,
+            },
+        }
+    }
+
+    /// Would `move_cursor` be within the limits?
+    pub(crate) fn may_move(&self, what: CursorMove) -> Result<(), Refused> {
+        let Cursors { advances, resumes, has_any } = self.cursors;
+        match what {
+            CursorMove::Advance if advances == Some(0) => Err(Refused::Advances),
+            CursorMove::Resume if has_any && resumes == Some(0) => Err(Refused::Resumes),
+            _ => Ok(()),
+        }
+    }
+
+    /// One move, after `may_move`.
+    pub(crate) fn move_cursor(&mut self, what: CursorMove) {
+        let Cursors { advances, resumes, has_any } = &mut self.cursors;
+        let left = match what {
+            CursorMove::Advance => {
+                *has_any = true;
+                advances
+            }
+            CursorMove::Resume if *has_any => resumes,
+            CursorMove::Resume => return,
+        };
+        if let Some(left) = left {
+            *left = left.saturating_sub(1);
         }
     }
 

@@ -237,6 +237,8 @@ impl Level {
         self.budget.ops.is_some()
             || self.budget.ttl_s.is_some()
             || self.quota.bandwidth_bytes.is_some()
+            || self.quota.cursor_resumes.is_some()
+            || self.quota.cursor_advances.is_some()
             || self.scopes.iter().any(|scope| scope.rate_per_s > 0)
     }
 }

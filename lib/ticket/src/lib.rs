@@ -25,5 +25,5 @@ pub use claims::{
 pub use error::TicketError;
 pub use guard::{Revocations, Throttle};
 pub use key::{IssuerKey, Keys};
-pub use meter::{Meter, Refused, Verb};
+pub use meter::{CursorMove, Meter, Refused, Verb};
 pub use token::{MAX_BLOCKS, MAX_LEN, Token, mint};

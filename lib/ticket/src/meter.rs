@@ -40,6 +40,19 @@ pub enum Refused {
     Ops,
     /// All bytes are moved.
     Bytes,
+    /// Cursors were moved on as often as they may be.
+    Advances,
+    /// Cursors were taken up as often as they may be.
+    Resumes,
+}
+
+/// What is done with a consumer's cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CursorMove {
+    /// It is written.
+    Advance,
+    /// Records are opened where it is: of a ticket that has moved one.
+    Resume,
 }
 
 impl fmt::Display for Refused {
@@ -51,6 +64,8 @@ impl fmt::Display for Refused {
             Refused::Rate => "faster than the ticket's rate",
             Refused::Ops => "the ticket's operations are spent",
             Refused::Bytes => "the ticket's bandwidth is spent",
+            Refused::Advances => "the ticket's cursor advances are spent",
+            Refused::Resumes => "the ticket's cursor resumes are spent",
         })
     }
 }
@@ -121,6 +136,13 @@ impl Meter {
         }
     }
 
+    /// Accounts for one move of a cursor, or says why it may not be made; a refused one costs nothing.
+    pub fn move_cursor(&mut self, what: CursorMove) -> Result<(), Refused> {
+        self.accounts.iter().try_for_each(|account| account.borrow().may_move(what))?;
+        self.accounts.iter().for_each(|account| account.borrow_mut().move_cursor(what));
+        Ok(())
+    }
+
     fn find_scope(&self, path: &str, verb: Verb) -> Result<(), Refused> {
         let mut refused = Refused::Scope;
         for scope in self.scopes.iter().filter(|scope| within(path, &scope.path)) {
@@ -183,6 +205,20 @@ mod tests {
         assert_eq!([ask(0), ask(0), ask(0)], [Ok(()), Ok(()), Err(Refused::Rate)]);
         assert_eq!([ask(499), ask(500), ask(501)], [Err(Refused::Rate), Ok(()), Err(Refused::Rate)]);
         assert_eq!([ask(9000), ask(9000), ask(9000)], [Ok(()), Ok(()), Err(Refused::Rate)]);
+    }
+
+    #[test]
+    fn cursors_are_moved_on_and_taken_up_as_often_as_the_quota_says() {
+        use CursorMove::{Advance, Resume};
+        let quota = Quota { cursor_advances: Some(2), cursor_resumes: Some(1), ..Quota::default() };
+        let mut meter = Meter::new(&limited(vec![], Budget::default(), quota), 0);
+        let mut said =
+            |moves: &[CursorMove]| moves.iter().map(|it| meter.move_cursor(*it).err()).collect::<Vec<_>>();
+        assert_eq!(said(&[Resume, Resume]), [None, None], "there is no cursor to take up yet");
+        assert_eq!(said(&[Advance, Advance, Advance]), [None, None, Some(Refused::Advances)]);
+        assert_eq!(said(&[Resume, Resume, Resume]), [None, Some(Refused::Resumes), Some(Refused::Resumes)]);
+        let mut meter = Meter::new(&limited(vec![], Budget::default(), Quota::default()), 0);
+        assert!((0..1000).all(|_| meter.move_cursor(Advance).is_ok() && meter.move_cursor(Resume).is_ok()));
     }
 
     #[test]

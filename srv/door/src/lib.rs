@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod admit;
 mod channel;
+mod cursor;
 mod door;
 mod facts;
 mod far;

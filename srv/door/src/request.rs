@@ -11,7 +11,7 @@ use ninep::wire::{
     self, Attr, MSIZE_MIN, Names, QTAUTH, QTDIR, Qid, READ_OVERHEAD, Rmsg, Statfs, Tmsg, VERSION, kind,
 };
 use rt::prelude::*;
-use ticket::Verb;
+use ticket::{CursorMove, Verb};
 
 /// `P9_GETATTR_BASIC` of 9P2000.L.
 const GETATTR_BASIC: u64 = 0x7ff;
@@ -266,6 +266,7 @@ impl Door {
         let reads = flags & ACCESS != 1;
         if reads {
             self.charge(slot, fid, Verb::Read, 0)?;
+            self.charge_cursor(slot, fid, CursorMove::Resume)?;
         }
         if writes {
             self.charge(slot, fid, Verb::Write, 0)?;
@@ -305,6 +306,7 @@ impl Door {
         }
         self.lets_write(slot, fid)?;
         self.charge(slot, fid, Verb::Write, data.len() as u64)?;
+        self.charge_cursor(slot, fid, CursorMove::Advance)?;
         self.pass(slot, tag, fid, frame)
     }
 
