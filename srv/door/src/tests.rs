@@ -70,7 +70,8 @@ fn fake(name: &str, workers: Vec<String>) -> Tree<Fake> {
             .internal("in", Dir::new().text("revoked", say("")).text("ended", say(""))),
         _ if name.starts_with("worker") => {
             let labels = workers.iter().map(|id| ns::shard_label(id, 8).to_string()).collect();
-            tree.root("shard", by_name(labels, Dir::new().text("of", say(""))))
+            let each = by_name(workers, Dir::new().text("status", say("state=running\n")));
+            tree.root("shard", by_name(labels, Dir::new().text("of", say("")).dir("worker", each)))
         }
         _ => tree,
     }
