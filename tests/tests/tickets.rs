@@ -44,7 +44,7 @@ fn a_ticket_moves_cursors_as_often_as_its_quota_says() {
     let word = |outcome: Result<(), DialError>| outcome.err().and_then(|error| error.word());
     let mut conn = hive.dial_as("queen", &ticket).unwrap();
     let fid = conn.open_path(&cursor, 2).unwrap();
-    let mut advance =
+    let advance =
         |conn: &mut Conn, n: u64| word(conn.write_at(fid, 0, format!("{n}\n").as_bytes()).map(drop));
     let read = |conn: &mut Conn| word(conn.read_all(&telemetry).map(drop));
     assert_eq!(read(&mut conn), None, "there is no cursor of its own yet");
