@@ -129,7 +129,9 @@ impl Door {
             return self.refuse(slot, tag, Refusal::new(Word::Busy, detail), None);
         }
         if let Err((refusal, path)) = self.dispatch(slot, tag, &msg, frame) {
-            if let Some(verb) = denied_verb(&msg) {
+            // Of what only looks, that a ticket's limits are spent: that is about a path, what else is Quota is not.
+            let is_spent = refusal.word == Word::Quota && path.is_some();
+            if let Some(verb) = denied_verb(&msg).or(is_spent.then_some("READ")) {
                 self.deny_here(slot, verb, &refusal, path.as_deref());
             }
             self.refuse(slot, tag, refusal, path.as_deref());

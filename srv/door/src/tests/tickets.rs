@@ -117,6 +117,21 @@ fn a_spent_limit_is_for_the_journal_once_a_second() {
 }
 
 #[test]
+fn a_read_beyond_a_tickets_limits_is_for_the_journal_as_well() {
+    let mut hive = Hive::new();
+    hive.door.facts.borrow_mut().records = ninep::srv::Records::new(true);
+    let child = minted(&mut hive).narrow(&budget(Some(1), None, None), [3; 32]).unwrap();
+    let mut client = shown(&mut hive, &child);
+    for _ in 0..5 {
+        let _ = client.walk(&mut hive, "/proc/boot");
+    }
+    let said = hive.door.facts.borrow_mut().records.append(1, hive.now).map(|append| append.op);
+    let Some(ninep::srv::Op::Write(line)) = said else { panic!("one is told") };
+    let line = String::from_utf8(line).unwrap();
+    assert_eq!(line.matches("ERR READ reason=quota").count(), 1, "{line}");
+}
+
+#[test]
 fn to_narrow_or_attach_again_does_not_renew_a_budget() {
     let mut hive = Hive::new();
     let parent = minted(&mut hive);
