@@ -229,9 +229,7 @@ impl Door {
             match next {
                 Next::More => return (used, Turn::Idle),
                 Next::Close(tag) => {
-                    // Who sends such a length does not speak the protocol: there is nobody to answer.
-                    let detail = format!("a frame beyond 1 MiB, tag {tag}");
-                    self.note(slot, &Refusal::new(Word::TooBig, detail), None);
+                    self.refuse(slot, tag, Refusal::new(Word::TooBig, "a frame beyond 1 MiB"), None);
                     return (used, Turn::End);
                 }
                 Next::Refuse(tag, word) => {

@@ -16,7 +16,7 @@ pub enum Next<'a> {
     More,
     /// A frame that is refused unread, with its tag and the word for it.
     Refuse(u16, Word),
-    /// A frame so large that its stream is not worth following; its tag.
+    /// A frame so large that its stream is not worth following: it is refused by its tag, and no other comes.
     Close(u16),
 }
 

@@ -73,7 +73,11 @@ fn a_frame_beyond_msize_is_skipped_and_the_session_goes_on() {
     assert_eq!(replies[0][5..7], 77u16.to_le_bytes());
     assert_eq!(queen.read(&mut hive, "/proc/boot"), Ok("booted\n".into()));
     assert_eq!(queen.bytes(&mut hive, &frame(u32::MAX, 118, 55, &[])), Turn::End);
-    assert!(queen.replies(&mut hive).is_empty());
+    let last = queen.replies(&mut hive);
+    assert_eq!(
+        (last.len(), word(&last[0]), &last[0][5..7]),
+        (1, Some(Word::TooBig), &55u16.to_le_bytes()[..])
+    );
 }
 
 #[test]
