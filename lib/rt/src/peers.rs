@@ -136,6 +136,10 @@ impl Peers {
     /// The connection has ended: what was asked is Busy, whatever became of it over there. Log lines
     /// that were not acknowledged are sent again: their ring is gone with its server.
     pub(crate) fn lose(&mut self, wires: &mut impl Wires, i: usize) -> Vec<Answer> {
+        self.end(wires, i, "has died and is being restarted")
+    }
+
+    fn end(&mut self, wires: &mut impl Wires, i: usize, how: &str) -> Vec<Answer> {
         let Some(peer) = self.peers.get_mut(i) else { return Vec::new() };
         let name = peer.name;
         let Some(link) = peer.link.take() else { return Vec::new() };
@@ -143,7 +147,7 @@ impl Peers {
         let (lines, waiting, rest) = link.end();
         wires.close(i, rest);
         lines.into_iter().for_each(|line| peer.keep(line));
-        let gone = || Err(Refusal::new(Word::Busy, format!("{name} has died and is being restarted")));
+        let gone = || Err(Refusal::new(Word::Busy, format!("{name} {how}")));
         waiting.into_iter().map(|id| (id, gone())).collect()
     }
 
@@ -163,7 +167,7 @@ impl Peers {
             let is_late = |link: &Link| link.deadline_ms().is_some_and(|at| at <= now.mono_ms);
             if self.peers[i].link.as_ref().is_some_and(is_late) {
                 // Its later answers could not be told from those to new requests: start afresh.
-                answers.extend(self.lose(wires, i));
+                answers.extend(self.end(wires, i, "does not answer"));
             }
         }
         answers

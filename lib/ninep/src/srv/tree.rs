@@ -465,8 +465,8 @@ impl<S> Tree<S> {
         let opened = control.opened();
         self.pipeline = Some(Box::new(control));
         let open = move |_: &S, _: &Call, out: &mut String| {
-            if !opened.get() {
-                return Err(Refusal::new(Word::Busy, "the journal is being read"));
+            if !opened.is_open.get() {
+                return Err(opened.refusal());
             }
             out.push_str("open\n");
             Ok(())

@@ -15,6 +15,8 @@ use alloc::vec::Vec;
 pub(super) const GATE_MS: u64 = 1000;
 /// How long the gate may take, and where it has an approval journaled.
 const ANSWER_MS: u64 = 2000;
+/// The same for commands to files without a rule, for which the journal can be asked instead.
+const SOON_MS: u64 = 200;
 const TAKE_MS: u64 = 4000;
 /// When a gate that could not be asked ahead of commands is asked again.
 const AHEAD_AGAIN_MS: u64 = 500;
@@ -49,6 +51,10 @@ pub(super) struct Rules {
     leased_ms: u64,
     /// The question to the journal.
     pub(super) out: Out,
+    /// A question that the gate has left without an answer for too long, and when it was asked: until there is
+    /// one, only what has no other way waits for it.
+    pub(super) late: Out,
+    late_ms: u64,
     /// Files that the question to the gate is about, where it is ahead of any command.
     ahead: Vec<&'static str>,
     /// When it is asked so next.
@@ -89,6 +95,20 @@ impl Rules {
     }
 }
 
+/// A question about files that nobody writes to yet.
+fn ahead(paths: &[&str]) -> Op {
+    let mut line = String::new();
+    for path in paths {
+        line.push_str(if line.is_empty() { "[{" } else { ",{" });
+        text(&mut line, "path", path);
+        line.push(',');
+        name(&mut line, &Who::default());
+        line.push_str(",\"take\":false,\"ahead\":true}");
+    }
+    line.push_str("]\n");
+    Op::Write(line.into_bytes())
+}
+
 impl<S: Ledger> Control<S> {
     pub(super) fn through_gate(&mut self, state: &mut S) {
         let Some(policy) = self.journal.policy else {
@@ -111,6 +131,12 @@ impl<S: Ledger> Control<S> {
         if self.gate.is_empty() {
             return self.ask_ahead(policy);
         }
+        if self.rules.late.is_some()
+            && self.journal.audit.is_some()
+            && self.gate.iter().any(|pending| self.has_no_rule(pending))
+        {
+            return self.confirm();
+        }
         let mut line = String::new();
         self.asked = 0;
         self.rules.ahead.clear();
@@ -129,7 +155,14 @@ impl<S: Ledger> Control<S> {
         if self.asked > 0 {
             line.push_str("]\n");
             let takes = self.gate.front().is_some_and(|pending| pending.gate == Gate::Takes);
-            self.gate_until_ms = Some(self.now.mono_ms + if takes { TAKE_MS } else { ANSWER_MS });
+            let have_no_rule = self.journal.audit.is_some()
+                && self.gate.iter().take(self.asked).all(|pending| self.has_no_rule(pending));
+            let wait_ms = match (takes, have_no_rule) {
+                (true, _) => TAKE_MS,
+                (false, true) => SOON_MS,
+                (false, false) => ANSWER_MS,
+            };
+            self.gate_until_ms = Some(self.now.mono_ms + wait_ms);
             self.rules.asked = (self.next_seq.saturating_sub(1), self.now.mono_ms);
             self.gate_out = self.ask(policy, "gate".into(), Op::Write(line.into_bytes()));
         }
@@ -138,31 +171,24 @@ impl<S: Ledger> Control<S> {
     /// Asks about files before anybody writes to them, so that it is known which are open should the gate
     /// be away when somebody does. Nothing is taken for it, and nothing recorded.
     fn ask_ahead(&mut self, policy: &'static str) {
-        if self.now.mono_ms < self.rules.ahead_ms {
+        if self.now.mono_ms < self.rules.ahead_ms || self.rules.late.is_some() {
             return;
         }
         self.rules.ahead = self.rules.unknown(&self.paths).collect();
         if self.rules.ahead.is_empty() {
             return;
         }
-        let mut line = String::new();
-        for path in &self.rules.ahead {
-            line.push_str(if line.is_empty() { "[{" } else { ",{" });
-            text(&mut line, "path", path);
-            line.push(',');
-            name(&mut line, &Who::default());
-            line.push_str(",\"take\":false,\"ahead\":true}");
-        }
-        line.push_str("]\n");
         self.asked = 0;
         self.gate_until_ms = Some(self.now.mono_ms + ANSWER_MS);
         self.rules.asked = (self.next_seq.saturating_sub(1), self.now.mono_ms);
-        self.gate_out = self.ask(policy, "gate".into(), Op::Write(line.into_bytes()));
+        let question = ahead(&self.rules.ahead);
+        self.gate_out = self.ask(policy, "gate".into(), question);
     }
 
     /// When it is asked ahead again, where something is not known.
     pub(super) fn ahead_ms(&self) -> Option<u64> {
-        let is_to_be_asked = self.journal.policy.is_some() && self.gate_out.is_none();
+        let is_to_be_asked =
+            self.journal.policy.is_some() && self.gate_out.is_none() && self.rules.late.is_none();
         let knows = || self.rules.unknown(&self.paths).next().is_none();
         (is_to_be_asked && self.gate.is_empty() && !knows()).then_some(self.rules.ahead_ms)
     }
@@ -179,8 +205,20 @@ impl<S: Ledger> Control<S> {
 
     /// The gate does not answer: what it may say yet comes too late.
     pub(super) fn ungated(&mut self, state: &mut S) {
-        self.gate_out = None;
+        self.rules.late = self.gate_out.take();
+        self.rules.late_ms = self.rules.asked.1;
         self.gated(state, Err(Refusal::new(Word::Busy, "it does not answer")));
+    }
+
+    /// It answers a question that nobody waits for any more: it can be asked again. Where the question has
+    /// ended without an answer, another one shows when it can.
+    pub(super) fn heard_late(&mut self, answer: &Result<Vec<u8>, Refusal>) {
+        let is_silent = answer.is_err() && self.now.mono_ms >= self.rules.late_ms + ANSWER_MS;
+        if let (Some(policy), true) = (self.journal.policy, is_silent) {
+            self.rules.late_ms = self.now.mono_ms;
+            let question = ahead(&[self.paths.first().copied().unwrap_or("/")]);
+            self.rules.late = self.ask(policy, "gate".into(), question);
+        }
     }
 
     /// The gate has answered: `OK GATE 0=pass 1=gated 2=approved:a-1 3=policy 4=permission gen=7`.

@@ -12,14 +12,15 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 /// The most bytes of records in one append: they must fit one message with room for its headers.
 pub(super) const BATCH_BYTES: usize = 7 << 10;
 /// How long to leave a journal alone that is away.
 pub(super) const RETRY_MS: u64 = 50;
-/// How long a command waits to learn whether it has become durable.
-const DOUBT_MS: u64 = 5000;
+/// How long a command waits to learn whether it has become durable: it is told before its sender, who has
+/// waited for the append as well, gives up.
+const DOUBT_MS: u64 = 4000;
 /// Ids of the pipeline's requests have this bit, those of the state have not.
 pub(in crate::srv) const ID_BIT: u64 = 1 << 63;
 
@@ -59,6 +60,30 @@ enum Phase {
     Open,
 }
 
+/// Whether commands are taken, for who asks.
+#[derive(Default)]
+pub(in crate::srv) struct Opened {
+    /// Has all of the journal been read once?
+    pub(in crate::srv) is_open: Cell<bool>,
+    /// What the journal said when it last refused; empty since it has not.
+    why: RefCell<String>,
+}
+
+impl Opened {
+    /// Why nothing is taken before that.
+    pub(in crate::srv) fn refusal(&self) -> Refusal {
+        self.refused("the journal is being read", "the journal cannot be read")
+    }
+
+    /// `plain`, or `because` and what the journal said.
+    fn refused(&self, plain: &'static str, because: &str) -> Refusal {
+        match &*self.why.borrow() {
+            why if why.is_empty() => Refusal::new(Word::Busy, plain),
+            why => Refusal::new(Word::Busy, format!("{because}: {why}")),
+        }
+    }
+}
+
 /// The pipeline behind an engine's ctl files, whatever its state's commands are.
 pub(in crate::srv) trait Pipeline<S> {
     fn start(&mut self, state: &mut S, now: Now);
@@ -78,8 +103,7 @@ pub(in crate::srv) struct Control<S: Ledger> {
     /// The hive's paths of the ctl files, but for those in tables.
     pub(super) paths: Vec<&'static str>,
     phase: Phase,
-    /// Has all of the journal been read once?
-    is_open: Rc<Cell<bool>>,
+    opened: Rc<Opened>,
     /// Commands that another server is asked about, each with the question's id.
     vetting: Vec<(u64, Pending<S::Command>)>,
     /// Commands before the gate, in order, and how many of the first the question that is out is about.
@@ -116,7 +140,7 @@ impl<S: Ledger> Control<S> {
             journal,
             paths,
             phase: Phase::Snapshot,
-            is_open: Rc::default(),
+            opened: Rc::default(),
             vetting: Vec::new(),
             gate: VecDeque::new(),
             asked: 0,
@@ -143,14 +167,18 @@ impl<S: Ledger> Control<S> {
     }
 
     /// For who asks whether commands are taken: they are when this says so.
-    pub(in crate::srv) fn opened(&self) -> Rc<Cell<bool>> {
-        Rc::clone(&self.is_open)
+    pub(in crate::srv) fn opened(&self) -> Rc<Opened> {
+        Rc::clone(&self.opened)
+    }
+
+    fn because(&self, why: &str) {
+        self.opened.why.replace(why.to_string());
     }
 
     /// All of the journal is known.
     fn open(&mut self, state: &mut S) {
         self.phase = Phase::Open;
-        self.is_open.set(true);
+        self.opened.is_open.set(true);
         self.time();
         state.is_restored(self.now);
     }
@@ -178,8 +206,10 @@ impl<S: Ledger> Control<S> {
 
     /// Nothing new is taken until all of the journal is known.
     fn away(&self) -> Refusal {
-        let is_first = self.anchor.is_none();
-        Refusal::new(Word::Busy, if is_first { "the journal is being read" } else { "the journal is away" })
+        match self.anchor {
+            None => self.opened.refusal(),
+            Some(_) => self.opened.refused("the journal is away", "the journal is away"),
+        }
     }
 
     /// Moves everything on as far as it goes now.
@@ -298,12 +328,19 @@ impl<S: Ledger> Control<S> {
 
     /// The append's answer: `OK APPEND seq=118 n=3`.
     fn appended(&mut self, state: &mut S, answer: Result<Vec<u8>, Refusal>) {
-        let said = answer.ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let said = match answer {
+            Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
+            Err(why) => {
+                self.because(&why.detail);
+                String::new()
+            }
+        };
         let number = |key| value_of(&said, key).and_then(|n| n.parse::<u64>().ok());
         if said.starts_with("OK APPEND ")
             && let (Some(first), Some(n)) = (number("seq"), number("n"))
             && n == self.sent as u64
         {
+            self.because("");
             return self.durable(state, first);
         }
         // Whether it is durable shows in the journal itself. What stood on it is taken back.
@@ -323,7 +360,14 @@ impl<S: Ledger> Control<S> {
     }
 
     fn lost(&self) -> Refusal {
-        Refusal::new(Word::Busy, "the journal does not take it")
+        const WHAT: &str = "the journal does not take it";
+        self.opened.refused(WHAT, WHAT)
+    }
+
+    /// Of a command that may have become durable.
+    fn in_doubt(&self) -> Refusal {
+        const WHAT: &str = "it is not known whether the journal has taken it";
+        self.opened.refused(WHAT, WHAT)
     }
 
     /// Asks for what is not known of the journal.
@@ -379,6 +423,16 @@ impl<S: Ledger> Control<S> {
         Ok(())
     }
 
+    /// It is tried again in a moment, and said once.
+    fn unread(&mut self, why: String) {
+        self.because(&why);
+        self.retry_ms = Some(self.now.mono_ms + RETRY_MS);
+        if self.said != why {
+            self.out.push(Request::log(format!("the journal cannot be read: {why}")));
+            self.said = why;
+        }
+    }
+
     fn knows(&mut self, mark: Mark) {
         self.next_seq = mark.seq + 1;
         self.last_ts = self.last_ts.max(mark.ts_ms);
@@ -406,6 +460,10 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
         self.now = call.now;
         let command = match state.parse(&path, line) {
             Ok(command) => command,
+            // Whoever is not ready says so; why, the journal knows.
+            Err((verb, refusal)) if refusal.word == Word::Busy && self.phase != Phase::Open => {
+                return Verdict::Refuse { verb, refusal: self.away() };
+            }
             Err((verb, refusal)) => return Verdict::Refuse { verb, refusal },
         };
         let full = self.vetting.len() + self.gate.len() + self.staged.len() >= self.journal.pending;
@@ -439,7 +497,7 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
             self.ungated(state);
         }
         if is_due(&mut self.doubt_ms) {
-            let refusal = self.lost();
+            let refusal = self.in_doubt();
             core::mem::take(&mut self.staged).iter().for_each(|p| self.refuse(p, refusal.clone()));
             self.sent = 0;
         }
@@ -466,17 +524,17 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
             self.vetted(i, answer);
         } else if is(&mut self.gate_out) {
             self.gated(state, answer);
+        } else if is(&mut self.rules.late) {
+            self.heard_late(&answer);
         } else if is(&mut self.rules.out) {
             self.confirmed(answer);
         } else if is(&mut self.append_out) {
             self.appended(state, answer);
-        } else if is(&mut self.read_out)
-            && let Err(why) = self.read(state, answer)
-        {
-            self.retry_ms = Some(now.mono_ms + RETRY_MS);
-            if self.said != why {
-                self.out.push(Request::log(format!("the journal cannot be read: {why}")));
-                self.said = why;
+        } else if is(&mut self.read_out) {
+            match self.read(state, answer) {
+                Ok(()) if self.anchor.is_none() => self.because(""),
+                Ok(()) => {}
+                Err(why) => self.unread(why),
             }
         }
         self.advance(state);

@@ -9,6 +9,8 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 
+mod away;
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum(i64);
 
@@ -132,7 +134,7 @@ impl Desk {
         let journal = Journal { audit, policy, pending: 8 };
         let tree =
             Tree::new(Counter::default(), Dir::new().ctl("ctl", 0o600, 100, "/sum/ctl")).journaled(journal);
-        let mut engine = Engine::new(tree, Limits::default(), now);
+        let mut engine = Engine::new(tree, Limits { tells_detail: true, ..Limits::default() }, now);
         engine.start(now);
         let conn = engine.connect();
         let mut desk = Desk { engine, has_gate: policy.is_some(), conn, now, tag: 0 };
@@ -173,6 +175,11 @@ impl Desk {
 
     /// What has come, by tag: None for done, or the word of the refusal.
     fn replies(&mut self) -> Vec<(u16, Option<Word>)> {
+        self.refusals().into_iter().map(|(tag, refusal)| (tag, refusal.map(|it| it.word))).collect()
+    }
+
+    /// The same with what is said of it.
+    fn refusals(&mut self) -> Vec<(u16, Option<Refusal>)> {
         self.engine.settle(self.now);
         let out = self.engine.output(self.conn).to_vec();
         self.engine.consume(self.conn, out.len());
@@ -183,7 +190,9 @@ impl Desk {
                 rest.split_at(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize);
             rest = tail;
             all.push(match decode_r(frame).unwrap() {
-                (tag, Rmsg::Lerror { ecode, .. }) => (tag, Word::from_errno(ecode)),
+                (tag, Rmsg::Lerror { ecode, detail }) => {
+                    (tag, Some(Refusal::new(Word::from_errno(ecode).unwrap(), detail.0.to_string())))
+                }
                 (tag, _) => (tag, None),
             });
         }
@@ -368,7 +377,7 @@ fn a_command_in_doubt_does_not_wait_for_ever() {
     let append = desk.requests();
     desk.answer(&append[0], Err(Word::Busy));
     desk.requests();
-    desk.now.mono_ms += 5000;
+    desk.now.mono_ms += 4000;
     assert!(desk.engine.deadline_ms().is_some_and(|at| at <= desk.now.mono_ms));
     assert_eq!(desk.replies(), [(one, Some(Word::Busy))]);
 }
@@ -606,7 +615,7 @@ fn a_gate_that_does_not_answer_is_away() {
     desk.now.mono_ms += 2000;
     assert_eq!(desk.replies(), [(one, Some(Word::Busy))]);
     desk.answer(&ask[0], Ok("OK GATE 0=pass gen=1\n"));
-    assert_eq!(desk.requests(), [], "it is too late");
+    assert!(desk.requests().iter().all(|request| line(request) == AHEAD), "it is too late");
 }
 
 #[test]
