@@ -114,6 +114,21 @@ fn a_server_that_stops_answering_holds_up_nobody_else() {
 }
 
 #[test]
+fn commands_at_a_door_go_on_while_the_server_of_version_stands_still() {
+    let hive = Hive::start(&[]);
+    hive.print("coh", &["kill", "proc", "--signal", "STOP"]);
+    assert!(hive.print("cohcat", &["/log/queen.log"]).contains("server=proc up"));
+    assert!(hive.print("cohspawn", &["heartbeat", "ticks=1"]).starts_with("OK SPAWN "));
+    let refused = hive.program("cohcat", &["/proc/version"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let sentence = "cohcat: /proc/version: Busy: the server proc does not answer; see: coh status\n";
+    assert_eq!(said, sentence);
+    hive.print("coh", &["kill", "proc", "--signal", "CONT"]);
+    until("it answers again", || hive.program("cohcat", &["/proc/version"]).status.success());
+}
+
+#[test]
 fn a_worker_beats_on_through_the_death_of_the_door() {
     let hive = Hive::start(&[]);
     hive.command("/queen/ctl", "{\"spawn\":\"heartbeat\",\"ticks\":1000,\"period_ms\":20}\n").unwrap();

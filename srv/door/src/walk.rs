@@ -352,7 +352,12 @@ impl Door {
             return self.answer(slot, tag, &Rmsg::Walk { qids: Qids::from(qids) });
         }
         let asked = self.sessions[slot].fids.get(walk.newfid).map(|fid| Rc::clone(&fid.path));
+        let is_late = walk.parts.last().is_some_and(|part| matches!(part.answer, Answer::Waiting));
+        let behind = walk.end.filter(|_| is_late && walk.old.is_none()).map(|end| (end, walk.newfid));
         self.unwalk(slot, walk);
+        if let Some(((channel, bfid), newfid)) = behind {
+            self.end_behind(slot, channel, bfid, newfid, asked.as_deref().ok());
+        }
         let (why, path) = match (refusal, asked) {
             (Some((why, path)), _) if why.word != Word::NotFound => (why, path),
             // What is not there is told by the name that was asked for.
@@ -384,7 +389,7 @@ impl Door {
             }
             (Answer::Refused(why), _) => Err(why.clone()),
             (_, Some(Root::Ready { qid, .. })) if step.depth == 0 => Ok(*qid),
-            (Answer::Waiting, _) => Err(Refusal::new(Word::Busy, "the server does not answer")),
+            (Answer::Waiting, _) | (_, Some(Root::Asked { .. })) => Err(self.silent(part.keeper)),
             _ => Err(Word::Busy.into()),
         };
         match found {
@@ -394,6 +399,35 @@ impl Door {
                 Ok(self.synthetic_qid(&step.path))
             }
             Err(why) => Err(why),
+        }
+    }
+
+    /// What is said of a server that has not answered in time.
+    fn silent(&self, channel: u16) -> Refusal {
+        let name = self.channels.get(channel as usize).map_or("?", |link| &link.name);
+        Refusal::new(Word::Busy, format!("the server {name} does not answer; see: coh status"))
+    }
+
+    /// A walk has been given up that its server has not answered: neither will it what was sent behind the
+    /// walk, about the fid that was to come of it.
+    fn end_behind(&mut self, slot: usize, channel: u16, bfid: u32, newfid: u32, path: Option<&str>) {
+        let (link, session) = (&self.channels[channel as usize], &self.sessions[slot]);
+        // The number may be another fid's by now.
+        let is_free = session.fids.get(newfid).is_err();
+        let is_about = |it: &Inflight| match it.asked {
+            Asked::Channel { channel: at, tag } if at == channel => match link.waits.get(tag as usize) {
+                Some(Wait::Client { fid, .. }) => is_free && *fid == newfid,
+                Some(Wait::Clunk { bfid: ended, .. }) => *ended == bfid,
+                _ => false,
+            },
+            _ => false,
+        };
+        let behind: Vec<Inflight> = session.inflight.iter().copied().filter(is_about).collect();
+        for it in behind {
+            self.sessions[slot].inflight.retain(|other| other.tag != it.tag);
+            self.forget(slot, &it);
+            let why = self.silent(channel);
+            self.refuse(slot, it.tag, why, path);
         }
     }
 

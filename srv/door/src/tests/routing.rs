@@ -180,6 +180,27 @@ fn a_silent_server_is_left_out_of_a_listing_after_a_while() {
     assert_eq!(wire::Dirent::iter(data).count(), 5);
 }
 
+#[test]
+fn what_was_sent_behind_a_walk_to_a_silent_server_ends_with_it() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let log = hive.channel("log");
+    hive.silent.insert(log);
+    let (mut frames, fid) = (Vec::new(), queen.fid());
+    Tmsg::Walk { fid: 0, newfid: fid, names: Names::from(&["log", "queen.log"][..]) }.encode(90, &mut frames);
+    Tmsg::Lopen { fid, flags: 0 }.encode(91, &mut frames);
+    Tmsg::Clunk { fid }.encode(92, &mut frames);
+    queen.bytes(&mut hive, &frames);
+    assert!(queen.replies(&mut hive).is_empty());
+    hive.after(crate::job::DEADLINE_MS + 1);
+    let words: Vec<_> = queen.replies(&mut hive).iter().map(|reply| word(reply)).collect();
+    assert_eq!(words, [Some(Word::Busy); 3]);
+    let told = "detail=the server log does not answer; see: coh status\n";
+    assert!(queen.errstr(&mut hive).ends_with(told), "{}", queen.errstr(&mut hive));
+    assert!(hive.door.sessions[queen.slot].inflight.is_empty());
+    assert_eq!(queen.read(&mut hive, "/proc/boot"), Ok("booted\n".into()), "others are not concerned");
+}
+
 /// A walk whose end the server decides, which does not: it is that server's directory, or the door's.
 fn undecided(hive: &mut Hive, queen: &mut Client) -> (u32, u16) {
     assert_eq!(queen.write(hive, "/proc/9p/self/ns", "mount log /proc/tests/l\n"), Ok(()));
