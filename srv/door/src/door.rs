@@ -46,6 +46,8 @@ pub struct Door {
     /// Connections that are not sessions of this door and take up room here all the same.
     pub(crate) guests: usize,
     pub(crate) limits: Ninep,
+    /// There are descriptors for fewer sessions than the manifest allows.
+    is_short: bool,
     pub(crate) sessions: Slab<Session>,
     /// The servers of the manifest, in its order, and then the other doors.
     pub(crate) channels: Vec<Channel>,
@@ -87,6 +89,9 @@ pub type Reach = Box<dyn FnMut(u32) -> bool>;
 
 /// How long after its start the door lets attaches wait for the queen's list of revocations.
 const QUEEN_MS: u64 = 2000;
+/// Descriptors beside those of sessions and servers: listeners, the poll, the other doors and processes that
+/// ask this one, who is being refused.
+const SPARE: u64 = 24;
 /// Tattach.
 const TATTACH: u8 = ninep::wire::kind::TATTACH;
 
@@ -120,6 +125,7 @@ impl Door {
             reach: None,
             guests: 0,
             limits: manifest.ninep.clone(),
+            is_short: false,
             sessions: Slab::new(),
             channels,
             near,
@@ -147,6 +153,18 @@ impl Door {
         }
     }
 
+    /// Lets in no more sessions than there are descriptors for, so that the servers, and whoever is refused,
+    /// have theirs.
+    pub fn limit_to(&mut self, descriptors: u64) {
+        let room = descriptors.saturating_sub(self.channels.len() as u64 + SPARE).max(1);
+        if let Ok(room) = u32::try_from(room)
+            && room < self.limits.sessions
+        {
+            self.limits.sessions = room;
+            self.is_short = true;
+        }
+    }
+
     /// The time for everything until it is set again.
     pub fn set_now(&mut self, now: Now) {
         self.now = now;
@@ -163,7 +181,8 @@ impl Door {
         if self.sessions.len() + self.guests >= self.limits.sessions as usize {
             self.facts.borrow_mut().count(Word::Busy);
             let n = self.limits.sessions;
-            let detail = format!("{n} sessions are there, as many as ninep.sessions allows");
+            let what = if self.is_short { "the limit on open files" } else { "ninep.sessions" };
+            let detail = format!("{n} sessions are there, as many as {what} allows");
             self.log_refusal(format!("door refused a connection peer={peer} reason=busy detail={detail}"));
             return Err(Refusal::new(Word::Busy, detail));
         }

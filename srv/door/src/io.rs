@@ -40,6 +40,8 @@ pub fn run() -> Result<(), BootError> {
     let (next, reserve) = crate::links::numbers(&boot);
     let seat = crate::Seat::new(boot.index, count, next, reserve);
     let mut door = Door::new(&boot.manifest, seat, admission, rt::now());
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    door.limit_to(limit.current.unwrap_or(u64::MAX));
     let links = Rc::new(RefCell::new(Links::new(&boot.run, count, LINK)));
     let reach = Rc::clone(&links);
     door.reach = Some(Box::new(move |door| reach.borrow_mut().reach(door)));

@@ -253,6 +253,19 @@ fn sessions_are_bounded_and_a_handshake_has_its_time() {
 }
 
 #[test]
+fn no_more_sessions_come_in_than_there_are_descriptors_for() {
+    let mut hive = Hive::new();
+    let servers = hive.door.channel_names().count() as u64;
+    hive.door.limit_to(1 << 20);
+    let _one = hive.queen();
+    hive.door.limit_to(servers + 26);
+    let mut two = hive.queen();
+    let refused = hive.door.accept(unix(), "test".into(), None).unwrap_err();
+    assert_eq!(refused.detail, "2 sessions are there, as many as the limit on open files allows");
+    assert_eq!(two.read(&mut hive, "/proc/boot"), Ok("booted\n".into()));
+}
+
+#[test]
 fn refusals_are_counted_and_kept() {
     let mut hive = Hive::new();
     let mut queen = hive.queen();
