@@ -135,6 +135,10 @@ pub(crate) fn down(run: &Path) -> Result<bool, Trouble> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    if run.join("lock").exists() {
+        // It was killed meanwhile: one that ends takes its lock away.
+        leftovers::clear(run);
+    }
     Ok(true)
 }
 

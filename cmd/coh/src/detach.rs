@@ -17,7 +17,8 @@ pub(crate) fn detach(run: Option<PathBuf>) -> Result<String, Trouble> {
         return Err(Holder::refusal(holder, &run));
     }
     let path = run.join("coh.log");
-    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(at(&path))?;
+    let log = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
+    let mut log = log.map_err(at(&path))?;
     let before = log.metadata().map_err(at(&path))?.len();
     let exe = std::env::current_exe().map_err(at("/proc/self/exe"))?;
     let args = std::env::args_os().skip(1);
@@ -26,30 +27,30 @@ pub(crate) fn detach(run: Option<PathBuf>) -> Result<String, Trouble> {
         .arg("--detached")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(log)
+        .stderr(log.try_clone().map_err(at(&path))?)
         .spawn()
         .map_err(at(&exe))?;
     let mut line = String::new();
     if let Some(out) = child.stdout.take() {
         BufReader::new(out).read_line(&mut line).map_err(at(&exe))?;
     }
-    let said = since(&path, before);
     if line.starts_with("ready ") {
-        eprint!("{said}");
+        eprint!("{}", since(&mut log, before));
         return Ok(line.trim_end().into());
     }
     // It has ended, or is about to: nothing else closes its output.
     let _ = child.wait();
+    let said = since(&mut log, before);
     Err(Trouble(said.trim_end().strip_prefix("coh up: ").unwrap_or(said.trim_end()).into()))
 }
 
-/// What was written to the log since it had `offset` bytes.
-fn since(path: &PathBuf, offset: u64) -> String {
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(offset))?;
+/// What was written to the log since it had `offset` bytes. A hive that ends takes an empty log away, and
+/// may have something to say after that: the open file has it.
+fn since(log: &mut File, offset: u64) -> String {
+    let mut read = || -> std::io::Result<String> {
+        log.seek(SeekFrom::Start(offset))?;
         let mut text = String::new();
-        file.take(64 << 10).read_to_string(&mut text)?;
+        log.take(64 << 10).read_to_string(&mut text)?;
         Ok(text)
     };
     read().unwrap_or_default()

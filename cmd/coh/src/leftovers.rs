@@ -1,6 +1,7 @@
 //! What a hive that was killed has left behind, and what one that ends takes with it.
 
 use crate::mounts;
+use crate::place;
 use crate::trouble::{Trouble, at};
 use chan::unix;
 use cohcmd::Life;
@@ -62,7 +63,7 @@ pub(crate) fn mount_point(run: &Path, dir: &Path) -> Result<bool, Trouble> {
     }
     mounts::clear(dir);
     let is_new = !dir.exists();
-    fs::create_dir_all(dir).map_err(at(dir))?;
+    place::make(dir)?;
     let note = run.join("mount");
     fs::write(&note, format!("{}\n", dir.display())).map_err(at(&note))?;
     Ok(is_new)

@@ -3,11 +3,11 @@
 use cohcmd::Life;
 use std::path::Path;
 
-/// Is a FUSE file system mounted at `dir`? Asks the kernel's table and never the file system itself,
+/// Is a hive mounted at `dir`? Asks the kernel's table and never the file system itself,
 /// which may not answer.
 pub(crate) fn is_mounted(dir: &Path) -> bool {
     let found = cohcmd::mounted_at(dir);
-    found.is_ok_and(|point| point.is_some_and(|point| point.kind.starts_with("fuse")))
+    found.is_ok_and(|point| point.is_some_and(|point| point.is_hive))
 }
 
 /// How what is mounted at `dir` does, if anything is. What is no hive is not asked.

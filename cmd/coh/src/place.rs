@@ -3,6 +3,7 @@
 use crate::trouble::{Trouble, at};
 use std::env;
 use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,7 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Trouble> {
 
 /// Makes a directory for its user alone; one that is another's is refused.
 pub(crate) fn private(dir: &Path) -> Result<(), Trouble> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
+    make(dir)?;
     let meta = fs::metadata(dir).map_err(at(dir))?;
     let me = rustix::process::geteuid().as_raw();
     if meta.uid() != me {
@@ -39,6 +40,17 @@ pub(crate) fn private(dir: &Path) -> Result<(), Trouble> {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(at(dir))?;
     }
     Ok(())
+}
+
+/// Makes a directory, and those above it that are missing, for its user alone.
+pub(crate) fn make(dir: &Path) -> Result<(), Trouble> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            Trouble(format!("{}: there is something that is no directory", dir.display()))
+        }
+        _ => at(dir)(error),
+    })
 }
 
 /// `--manifest`, else the first that is there: `sys/hive.toml` here, the one of the source tree that

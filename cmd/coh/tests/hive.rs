@@ -296,6 +296,40 @@ fn a_killed_init_takes_everything_with_it_and_the_next_one_starts() {
 }
 
 #[test]
+fn what_is_left_of_an_init_that_is_killed_while_it_is_to_end_is_cleared() {
+    let bench = Bench::new();
+    let mut hive = bench.up(&[]);
+    signal(hive.child.id() as i32, "STOP");
+    let down = bench.coh("down", &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It waits by now, or finds the dead one.
+    std::thread::sleep(Duration::from_millis(200));
+    hive.child.kill().unwrap();
+    hive.child.wait().unwrap();
+    let down = down.wait_with_output().unwrap();
+    assert!(down.status.success(), "{}", text(&down.stderr));
+    assert!(!bench.path("run/srv").exists());
+}
+
+#[test]
+fn a_detached_start_that_fails_says_why_though_its_log_is_empty() {
+    let bench = Bench::new();
+    // Longer than a socket's path may be.
+    let run = bench.path(&"r".repeat(120));
+    let up = || {
+        let hive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sys/hive.toml");
+        let mut command = Command::new(bench.path("bin/coh"));
+        command.args(["up", "-d", "--manifest"]).arg(hive).arg("--data").arg(bench.path("data"));
+        command.arg("--run").arg(&run).output().unwrap()
+    };
+    // The first makes keys, and says so.
+    for _ in 0..2 {
+        let failed = up();
+        assert_eq!(failed.status.code(), Some(1));
+        assert!(text(&failed.stderr).contains("/srv/init: "), "{}", text(&failed.stderr));
+    }
+}
+
+#[test]
 fn detached_it_is_ready_when_the_command_returns() {
     let bench = Bench::new();
     let up = bench.say("up", &["-d"]);
