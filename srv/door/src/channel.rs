@@ -38,6 +38,8 @@ pub(crate) struct Channel {
     /// The server's manifest name.
     pub(crate) name: String,
     pub(crate) is_up: bool,
+    /// A walk has waited for it in vain, and nothing has come from it since.
+    pub(crate) is_silent: bool,
     /// Counts lives of the server: fids of an earlier life are Closed.
     pub(crate) life: u32,
     pub(crate) framer: Framer,
@@ -56,6 +58,7 @@ impl Channel {
         Channel {
             name: name.into(),
             is_up: false,
+            is_silent: false,
             life: 0,
             framer: Framer::new(MSIZE_MAX),
             waits: Slab::new(),
@@ -71,6 +74,7 @@ impl Channel {
     /// The stream has just been opened: negotiate first.
     pub(crate) fn open(&mut self) {
         self.is_up = true;
+        self.is_silent = false;
         self.life += 1;
         Tmsg::Version { msize: MSIZE_MAX, version: VERSION }.encode(NOTAG, &mut self.out);
     }

@@ -12,6 +12,10 @@ use rt::prelude::*;
 /// hide the others.
 pub(crate) const DEADLINE_MS: u64 = 2000;
 
+/// The same where all that is waited for is servers that have left another walk without an answer: whoever
+/// needs one is told soon, and looks whether it answers again.
+pub(crate) const SILENT_MS: u64 = 100;
+
 /// A request under way.
 pub(crate) struct Job {
     pub(crate) session: SessionRef,
@@ -109,7 +113,13 @@ impl Door {
             .filter(|(_, job)| job.deadline_ms <= now && !matches!(job.kind, Kind::Dropped))
             .map(|(i, _)| i)
             .collect();
-        late.into_iter().for_each(|job| self.finish_job(job));
+        for job in late {
+            if let Some(Kind::Walk(walk)) = self.jobs.get(job).map(|it| &it.kind) {
+                let owe: Vec<u16> = walk.waits_for().collect();
+                owe.into_iter().for_each(|channel| self.channels[channel as usize].is_silent = true);
+            }
+            self.finish_job(job);
+        }
         self.jobs
             .iter()
             .filter(|(_, job)| !matches!(job.kind, Kind::Dropped))

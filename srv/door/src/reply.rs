@@ -29,6 +29,7 @@ impl Door {
 
     fn reply(&mut self, channel: u16, frame: &[u8]) -> Option<()> {
         let tag = u16::from_le_bytes([frame[5], frame[6]]);
+        self.channels[channel as usize].is_silent = false;
         if frame[4] == kind::RVERSION {
             return match wire::decode_r(frame) {
                 Ok((_, Rmsg::Version { version: wire::VERSION, .. })) => Some(()),

@@ -62,6 +62,13 @@ fn end_of(at: &At) -> Option<(u16, u32)> {
     }
 }
 
+impl Walk {
+    /// The channels of those who have not answered their part.
+    pub(crate) fn waits_for(&self) -> impl Iterator<Item = u16> {
+        self.parts.iter().filter(|part| matches!(part.answer, Answer::Waiting)).map(|part| part.keeper)
+    }
+}
+
 fn end_of_parts(parts: &[Part]) -> Option<&Step> {
     parts.last()?.steps.last()
 }
@@ -198,7 +205,7 @@ impl Door {
         }
         let number = self.sessions[slot].number;
         let job = self.jobs.vacant_key();
-        let mut left = 0;
+        let (mut left, mut are_silent) = (0, true);
         let mut end = At::Synthetic;
         let mut is_ro = true;
         let last = parts.len() - 1;
@@ -216,6 +223,7 @@ impl Door {
                 Err(refusal) => part.answer = Answer::Refused(refusal),
                 Ok((channel, root, is_new)) => {
                     left += usize::from(is_new);
+                    are_silent &= self.channels[channel as usize].is_silent;
                     if rest.is_empty() && !is_end {
                         continue;
                     }
@@ -260,7 +268,8 @@ impl Door {
             && to.is_some();
         session.unsure.extend(is_unsure.then_some(newfid));
         let walk = Walk { newfid, old, parts, names: names.len(), end: to, is_unsure };
-        let deadline_ms = self.now.mono_ms + crate::job::DEADLINE_MS;
+        let wait_ms = if are_silent { crate::job::SILENT_MS } else { crate::job::DEADLINE_MS };
+        let deadline_ms = self.now.mono_ms + wait_ms;
         self.wake_at(deadline_ms);
         let session = SessionRef { slot, number };
         self.jobs.insert(Job { session, tag, deadline_ms, left, kind: Kind::Walk(walk) });

@@ -201,6 +201,33 @@ fn what_was_sent_behind_a_walk_to_a_silent_server_ends_with_it() {
     assert_eq!(queen.read(&mut hive, "/proc/boot"), Ok("booted\n".into()), "others are not concerned");
 }
 
+#[test]
+fn a_server_that_is_known_to_be_silent_is_not_waited_for_as_long_until_it_answers() {
+    let mut hive = Hive::new();
+    let mut queen = hive.queen();
+    let log = hive.channel("log");
+    hive.silent.insert(log);
+    let mut refused_after = |hive: &mut Hive, ms: u64| {
+        let fid = queen.fid();
+        let names = Names::from(&["log", "queen.log"][..]);
+        queen.send(hive, &Tmsg::Walk { fid: 0, newfid: fid, names });
+        hive.after(ms - 1);
+        assert!(queen.replies(hive).is_empty());
+        hive.after(1);
+        assert_eq!(word(&queen.replies(hive)[0]), Some(Word::Busy));
+    };
+    refused_after(&mut hive, crate::job::DEADLINE_MS);
+    refused_after(&mut hive, crate::job::SILENT_MS);
+    // Started again, it has all its time.
+    hive.kill("log", true);
+    refused_after(&mut hive, crate::job::DEADLINE_MS);
+    hive.silent.clear();
+    hive.kill("log", true);
+    let mut other = hive.queen();
+    assert_eq!(other.read(&mut hive, "/log/queen.log"), Ok(String::new()));
+    assert!(!hive.door.channels[log as usize].is_silent);
+}
+
 /// A walk whose end the server decides, which does not: it is that server's directory, or the door's.
 fn undecided(hive: &mut Hive, queen: &mut Client) -> (u32, u16) {
     assert_eq!(queen.write(hive, "/proc/9p/self/ns", "mount log /proc/tests/l\n"), Ok(()));
