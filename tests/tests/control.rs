@@ -205,6 +205,7 @@ fn no_worker_comes_in_while_the_hive_drains() {
     let mut conn = hive.dial().unwrap();
     let ack = give(&hive, "/queen/ctl", r#"{"spawn":"heartbeat","period_ms":50}"#).unwrap();
     assert!(ack.starts_with("OK SPAWN id=worker-1"));
+    until("it is in", || !text(&mut conn, "/worker/worker-1/telemetry").is_empty());
     let ticket = ["mint", "--role", "worker-heartbeat", "--subject", "worker-1", "--ttl", "5m"];
     let ticket = hive.print("cohticket", &ticket);
     assert!(hive.dial_as("worker-heartbeat", &ticket).is_ok());
