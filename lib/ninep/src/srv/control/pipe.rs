@@ -18,6 +18,8 @@ use core::cell::{Cell, RefCell};
 pub(super) const BATCH_BYTES: usize = 7 << 10;
 /// How long to leave a journal alone that is away.
 pub(super) const RETRY_MS: u64 = 50;
+/// How long a journal may be away before the log hears of it: at a start every server waits for it.
+const SAY_MS: u64 = 1000;
 /// How long a command waits to learn whether it has become durable: it is told before its sender, who has
 /// waited for the append as well, gives up.
 const DOUBT_MS: u64 = 4000;
@@ -128,8 +130,9 @@ pub(in crate::srv) struct Control<S: Ledger> {
     doubt_ms: Option<u64>,
     due_ms: Option<u64>,
     pub(super) now: Now,
-    /// What was last said about a journal that cannot be read.
+    /// What was last said about a journal that cannot be read, and since when it cannot.
     said: String,
+    unread_ms: Option<u64>,
     out: Vec<Request>,
     verdicts: Vec<(Token, Verdict)>,
 }
@@ -161,6 +164,7 @@ impl<S: Ledger> Control<S> {
             due_ms: None,
             now: Now::default(),
             said: String::new(),
+            unread_ms: None,
             out: Vec::new(),
             verdicts: Vec::new(),
         }
@@ -423,11 +427,12 @@ impl<S: Ledger> Control<S> {
         Ok(())
     }
 
-    /// It is tried again in a moment, and said once.
+    /// It is tried again in a moment, and said once where that goes on.
     fn unread(&mut self, why: String) {
         self.because(&why);
         self.retry_ms = Some(self.now.mono_ms + RETRY_MS);
-        if self.said != why {
+        let since = *self.unread_ms.get_or_insert(self.now.mono_ms);
+        if self.said != why && self.now.mono_ms >= since + SAY_MS {
             self.out.push(Request::log(format!("the journal cannot be read: {why}")));
             self.said = why;
         }
@@ -532,8 +537,12 @@ impl<S: Ledger> Pipeline<S> for Control<S> {
             self.appended(state, answer);
         } else if is(&mut self.read_out) {
             match self.read(state, answer) {
-                Ok(()) if self.anchor.is_none() => self.because(""),
-                Ok(()) => {}
+                Ok(()) => {
+                    self.unread_ms = None;
+                    if self.anchor.is_none() {
+                        self.because("");
+                    }
+                }
                 Err(why) => self.unread(why),
             }
         }

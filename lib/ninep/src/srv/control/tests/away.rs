@@ -100,7 +100,7 @@ fn who_is_refused_is_told_what_the_journal_said() {
     let one = desk.write("5");
     let why = "the journal cannot be read: the journal is damaged: bad seq=7 fault=edited";
     assert_eq!(desk.refusals(), [(one, Some(Refusal::new(Word::Busy, why)))]);
-    assert_eq!(desk.requests()[0].server, "log");
+    assert_eq!(desk.requests(), []);
     desk.now.mono_ms += 50;
     desk.open("0");
     let two = desk.write("6");
@@ -139,4 +139,23 @@ fn a_command_that_the_journal_may_have_is_not_told_as_not_taken() {
     desk.now.mono_ms += 4000;
     let why = "it is not known whether the journal has taken it: audit does not answer";
     assert_eq!(desk.refusals(), [(one, Some(Refusal::new(Word::Busy, why)))]);
+}
+
+#[test]
+fn the_log_hears_once_of_a_journal_that_stays_away() {
+    let mut desk = Desk::new(Some("audit"), None);
+    let away = Refusal::new(Word::Busy, "audit is not running");
+    let mut logged = Vec::new();
+    for _ in 0..100 {
+        for request in desk.requests() {
+            match request.server {
+                "log" => logged.push((desk.now.mono_ms, line(&request).to_string())),
+                _ => desk.engine.reply(request.id, Err(away.clone()), desk.now),
+            }
+        }
+        desk.now.mono_ms += 50;
+    }
+    let [(at, what)] = &logged[..] else { panic!("{logged:?}") };
+    assert!(*at >= 2000, "not at a start, where it is on its way: {at}");
+    assert_eq!(what, "the journal cannot be read: audit is not running");
 }
