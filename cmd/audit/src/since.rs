@@ -2,7 +2,6 @@
 
 use journal::Record;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a time looks like at the beginning of a line; its end may be left out, down to the day.
 const FORM: &str = "0000-00-00T00:00:00.000Z";
@@ -34,8 +33,7 @@ impl FromStr for Since {
         let ago = cohcmd::duration_ms(text).map_err(|_| {
             format!("{text}: a seq, a time such as 2026-11-21T01:26 (UTC), or how long ago, such as 90s, 5m, 1h or 7d, is wanted")
         })?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        Ok(Since::Ms(now.saturating_sub(ago)))
+        Ok(Since::Ms(cohcmd::now_ms().saturating_sub(ago)))
     }
 }
 

@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of the file; then it begins anew.
 const FILE_MAX: u64 = 64 << 10;
@@ -48,7 +47,7 @@ fn open(path: &PathBuf) -> io::Result<File> {
 
 /// The time, as the hive's log has it.
 pub(crate) fn now() -> String {
-    stamp::utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+    stamp::utc(cohcmd::now_ms())
 }
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ fn said(error: ticket::TicketError) -> Trouble {
 
 fn minted(mint: &Mint) -> Result<Token, Trouble> {
     let issuer = mint.from.find()?;
-    let now_ms = parse::now_ms();
+    let now_ms = cohcmd::now_ms();
     let claims = Claims {
         hive: issuer.hive,
         id: random()?,
@@ -164,7 +164,7 @@ fn minted(mint: &Mint) -> Result<Token, Trouble> {
 fn narrowed(narrow: &Narrow) -> Result<Token, Trouble> {
     let limits = &narrow.limits;
     let less = Attenuation {
-        expires_ms: limits.ttl.map(|ttl_ms| parse::now_ms().saturating_add(ttl_ms)),
+        expires_ms: limits.ttl.map(|ttl_ms| cohcmd::now_ms().saturating_add(ttl_ms)),
         scopes: (!limits.scopes.is_empty()).then(|| limits.scopes.clone()),
         budget: (limits.budget() != Budget::default()).then(|| limits.budget()),
         quota: (limits.quota() != Quota::default()).then(|| limits.quota()),

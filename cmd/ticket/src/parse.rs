@@ -1,12 +1,6 @@
 //! The words of the command line.
 
-use std::time::{SystemTime, UNIX_EPOCH};
 use ticket::{Scope, Verbs};
-
-/// Milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
-}
 
 /// `PATH:VERBS[:RATE]`; a path may hold colons, the verbs and the rate are what is last.
 pub(crate) fn scope(text: &str) -> Result<Scope, String> {

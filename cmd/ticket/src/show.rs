@@ -1,6 +1,6 @@
 //! What a ticket claims, for people and for programs. Its proof is not among it.
 
-use crate::parse::now_ms;
+use cohcmd::now_ms;
 use cohcmd::serde_json::{Value, json};
 use cohcmd::{Out, Trouble};
 use ticket::{Grant, Token};

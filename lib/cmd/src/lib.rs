@@ -42,6 +42,6 @@ pub use secret::secret;
 pub use serde_json;
 pub use spaces::{Mounted, mounts, server_at};
 pub use tail::{Follow, LastLines, lines, tail};
-pub use time::duration_ms;
+pub use time::{duration_ms, now_ms};
 pub use trouble::Trouble;
 pub use verbs::{Board, BoardArgs, Words};

@@ -1,4 +1,11 @@
-//! Times of command lines.
+//! Times of command lines, and now.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
 
 /// `90s`, `5m`, `1h`, `7d`, as milliseconds.
 pub fn duration_ms(text: &str) -> Result<u64, String> {
